@@ -1,0 +1,181 @@
+//! How is llama.cpp's context driven without a lifetime, a panic or a copy?
+//!
+//! `llama-cpp-2`'s own context borrows its model, panics where there are no logits, and cannot change its number of
+//! threads; an engine must own both, never panic, and give up cores when others need them.
+
+#![allow(unsafe_code, reason = "the safe wrapper lacks owning, threads between steps and the number of outputs")]
+
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_sys_2 as sys;
+
+/// The size of a context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Tokens of one sequence.
+    pub(crate) tokens: u32,
+    /// Sequences at the same time.
+    pub(crate) sequences: u32,
+    /// Tokens of one step.
+    pub(crate) batch: u32,
+    /// Threads of the processor.
+    pub(crate) threads: usize,
+}
+
+/// A model with the memory (KV cache) of its sequences. Dropping it frees both.
+#[derive(Debug)]
+pub(crate) struct Context {
+    raw: NonNull<sys::llama_context>,
+    model: Rc<LlamaModel>,
+    vocabulary: usize,
+}
+
+/// Why a step was not computed. What the sequences in it remember is then undefined until they are forgotten.
+#[derive(Debug, thiserror::Error)]
+#[error("llama.cpp could not compute a step: {}", match .0 {
+    1 => "no room in the KV cache".to_owned(),
+    2 => "aborted".to_owned(),
+    code => format!("code {code}"),
+})]
+pub(crate) struct DecodeError(i32);
+
+impl Context {
+    /// Makes room for the sequences. None if llama.cpp refuses, and then its log has the reason.
+    pub(crate) fn new(model: Rc<LlamaModel>, shape: Shape) -> Option<Self> {
+        // SAFETY: returns a plain structure.
+        let mut params = unsafe { sys::llama_context_default_params() };
+        params.n_ctx = shape.tokens.saturating_mul(shape.sequences);
+        params.n_seq_max = shape.sequences;
+        params.n_batch = shape.batch.max(shape.sequences);
+        params.n_ubatch = params.n_batch;
+        // Without this, logits have room for every token of a batch: 300 MB for a vocabulary of 150,000.
+        params.n_outputs_max = shape.sequences;
+        params.n_threads = threads(shape.threads);
+        params.n_threads_batch = threads(shape.threads);
+        params.no_perf = true;
+        // SAFETY: the model outlives the context, which holds an `Rc` of it.
+        let raw = unsafe { sys::llama_init_from_model(raw_model(&model), params) };
+        let vocabulary = usize::try_from(model.n_vocab()).ok()?;
+        Some(Self { raw: NonNull::new(raw)?, model, vocabulary })
+    }
+
+    /// The model.
+    pub(crate) fn model(&self) -> &LlamaModel {
+        &self.model
+    }
+
+    /// Tokens that one sequence may have.
+    pub(crate) fn tokens_per_sequence(&self) -> usize {
+        // SAFETY: `raw` is a live context.
+        unsafe { sys::llama_n_ctx_seq(self.raw.as_ptr()) as usize }
+    }
+
+    /// Computes a step and waits for it.
+    pub(crate) fn decode(&mut self, batch: &mut Batch) -> Result<(), DecodeError> {
+        // SAFETY: `raw` is a live context; the batch's pointers are good until the call returns, and only read.
+        let code = unsafe {
+            let code = sys::llama_decode(self.raw.as_ptr(), batch.as_raw());
+            sys::llama_synchronize(self.raw.as_ptr());
+            code
+        };
+        if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
+    }
+
+    /// What the last step says of the token after the one at `row` of its batch, one number for each token of the
+    /// vocabulary. None if that row did not ask for it.
+    pub(crate) fn logits(&self, row: i32) -> Option<&[f32]> {
+        // SAFETY: llama.cpp checks `row` and returns null or a row as long as the vocabulary, which is overwritten by
+        // the next decode only, and that borrows `self` mutably.
+        unsafe {
+            let logits = NonNull::new(sys::llama_get_logits_ith(self.raw.as_ptr(), row))?;
+            Some(std::slice::from_raw_parts(logits.as_ptr(), self.vocabulary))
+        }
+    }
+
+    /// Forgets everything of a sequence.
+    pub(crate) fn forget(&mut self, sequence: i32) {
+        // SAFETY: `raw` is a live context; -1 stands for "from the beginning" and "to the end".
+        unsafe {
+            sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, -1, -1);
+        }
+    }
+
+    /// Computes on so many threads from the next step on.
+    pub(crate) fn set_threads(&mut self, count: usize) {
+        // SAFETY: `raw` is a live context, and no step is under way.
+        unsafe { sys::llama_set_n_threads(self.raw.as_ptr(), threads(count), threads(count)) }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: `raw` was made by `llama_init_from_model`, and is freed here only.
+        unsafe { sys::llama_free(self.raw.as_ptr()) }
+    }
+}
+
+fn threads(count: usize) -> i32 {
+    i32::try_from(count.max(1)).unwrap_or(i32::MAX)
+}
+
+const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
+
+fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
+    // SAFETY: `LlamaModel` is `repr(transparent)` over the pointer in the version that Cargo.toml pins.
+    unsafe { *std::ptr::from_ref(model).cast::<*mut sys::llama_model>() }
+}
+
+/// The tokens of one step, of any number of sequences. Reused from step to step.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    tokens: Vec<sys::llama_token>,
+    positions: Vec<sys::llama_pos>,
+    sequences: Vec<sys::llama_seq_id>,
+    sequence_counts: Vec<i32>,
+    sequence_pointers: Vec<*mut sys::llama_seq_id>,
+    wanted: Vec<i8>,
+}
+
+impl Batch {
+    /// Empties the batch.
+    pub(crate) fn clear(&mut self) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.sequences.clear();
+        self.sequence_counts.clear();
+        self.wanted.clear();
+    }
+
+    /// Tokens in it.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Adds a token of a sequence; `wanted` if the step shall say what comes after it. Returns its row.
+    pub(crate) fn add(&mut self, token: LlamaToken, position: i32, sequence: i32, wanted: bool) -> i32 {
+        let row = self.tokens.len();
+        self.tokens.push(token.0);
+        self.positions.push(position);
+        self.sequences.push(sequence);
+        self.sequence_counts.push(1);
+        self.wanted.push(i8::from(wanted));
+        i32::try_from(row).unwrap_or(i32::MAX)
+    }
+
+    fn as_raw(&mut self) -> sys::llama_batch {
+        self.sequence_pointers.clear();
+        self.sequence_pointers.extend(self.sequences.iter_mut().map(std::ptr::from_mut));
+        sys::llama_batch {
+            n_tokens: i32::try_from(self.tokens.len()).unwrap_or(0),
+            token: self.tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: self.positions.as_mut_ptr(),
+            n_seq_id: self.sequence_counts.as_mut_ptr(),
+            seq_id: self.sequence_pointers.as_mut_ptr(),
+            logits: self.wanted.as_mut_ptr(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! How does a configuration become a model in memory?
+
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use megabrain_runtime::LoadError;
+
+use crate::config::{Config, Experts};
+use crate::context::{Context, Shape};
+use crate::devices::{self, Device, Unusable};
+use crate::estimate::Estimate;
+use crate::{gguf, native};
+
+/// Memory of a card that `auto` leaves free: others use it too. 256 MiB.
+const MARGIN: u64 = 256 << 20;
+/// A conversation's length where neither the configuration nor the model asks for less, in tokens.
+const DEFAULT_CONTEXT: u32 = 4096;
+
+/// A model in memory, ready to compute. Must be dropped before the [`Native`] that loaded it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The model and the memory of its sequences.
+    pub(crate) context: Context,
+    /// Where it lives.
+    pub(crate) device: Device,
+    /// Memory that it took there, in bytes.
+    pub(crate) device_bytes: u64,
+}
+
+/// llama.cpp with its backends loaded and its log in `tracing`. One a process.
+#[derive(Debug)]
+pub(crate) struct Native {
+    backend: LlamaBackend,
+    unusable: Vec<Unusable>,
+}
+
+impl Native {
+    /// Loads the backends.
+    ///
+    /// # Errors
+    /// There is none for this processor.
+    pub(crate) fn start(cpu_variant: Option<&str>) -> Result<Self, LoadError> {
+        native::listen();
+        let unusable = devices::load_backends(cpu_variant)?;
+        let backend = LlamaBackend::init().map_err(|error| LoadError::Engine(error.to_string()))?;
+        Ok(Self { backend, unusable })
+    }
+
+    /// llama-cpp-2's proof that all this was done.
+    pub(crate) fn backend(&self) -> &LlamaBackend {
+        &self.backend
+    }
+
+    /// Backends that are here and do not work on this machine.
+    pub(crate) fn unusable(&self) -> &[Unusable] {
+        &self.unusable
+    }
+
+    /// Chooses the device of a model.
+    ///
+    /// # Errors
+    /// There is no such device, or, for `auto`, no such model.
+    pub(crate) fn place(&self, config: &Config) -> Result<Device, LoadError> {
+        devices::choose(&config.device, &devices::devices(), |device| self.fits(config, device))
+    }
+
+    /// Loads a model onto its device. Tells `progress` how far it is, 0 to 1.
+    ///
+    /// # Errors
+    /// Says what is wrong with file, device or memory, and what to do about it.
+    pub(crate) fn load(
+        &self,
+        config: &Config,
+        threads: usize,
+        progress: impl Fn(f32) + 'static,
+    ) -> Result<Loaded, LoadError> {
+        config.check().map_err(LoadError::Config)?;
+        gguf::tensors(&config.weights)?;
+        let device = self.place(config)?;
+        native::forget();
+        let params = model_params(config, &device)?.with_use_mmap(config.mmap).with_progress_callback(move |part| {
+            progress(part);
+            true
+        });
+        let model = self.model(config, &device, params)?;
+        let context = self.context(config, &device, model, threads)?;
+        let buffers = native::heard().buffers;
+        let device_bytes = buffers.iter().filter(|buffer| is_on(&device, &buffer.place)).map(|buffer| buffer.bytes).sum();
+        Ok(Loaded { context, device, device_bytes })
+    }
+
+    /// A model without a context, and where it lives.
+    ///
+    /// # Errors
+    /// As [`Native::load`].
+    pub(crate) fn load_model(&self, config: &Config) -> Result<(LlamaModel, Device), LoadError> {
+        gguf::tensors(&config.weights)?;
+        let device = self.place(config)?;
+        let params = model_params(config, &device)?.with_use_mmap(config.mmap);
+        Ok((self.model(config, &device, params)?, device))
+    }
+
+    /// Everything but the weights themselves, to see what it would take.
+    pub(crate) fn load_without_memory(&self, config: &Config, device: &Device) -> Result<Context, LoadError> {
+        let model = self.model(config, device, model_params(config, device)?.with_no_alloc(true))?;
+        self.context(config, device, model, 1)
+    }
+
+    fn fits(&self, config: &Config, device: &Device) -> Result<bool, LoadError> {
+        let estimate = Estimate::of(self, config, device)?;
+        let fits = estimate.on_device().saturating_add(MARGIN) <= device.memory_free_bytes;
+        tracing::info!(device = device.name, needed = estimate.on_device(), free = device.memory_free_bytes, fits, "auto");
+        Ok(fits)
+    }
+
+    fn model(&self, config: &Config, device: &Device, params: LlamaModelParams) -> Result<LlamaModel, LoadError> {
+        let mut params = pin!(params);
+        if config.experts == Experts::Ram {
+            Pin::as_mut(&mut params).add_cpu_moe_override();
+        }
+        LlamaModel::load_from_file(&self.backend, &config.weights, &params).map_err(|_| refused(&config.weights, device))
+    }
+
+    fn context(
+        &self,
+        config: &Config,
+        device: &Device,
+        model: LlamaModel,
+        threads: usize,
+    ) -> Result<Context, LoadError> {
+        let tokens = config.context.unwrap_or_else(|| model.n_ctx_train().min(DEFAULT_CONTEXT));
+        let shape = Shape { tokens, sequences: config.slots, batch: config.batch, threads };
+        Context::new(Rc::new(model), shape).ok_or_else(|| {
+            LoadError::Engine(format!(
+                "no memory on {} for {} conversations of {tokens} tokens: lower `context` or `slots` ({})",
+                device.name,
+                config.slots,
+                native::complaint()
+            ))
+        })
+    }
+}
+
+fn model_params(config: &Config, device: &Device) -> Result<LlamaModelParams, LoadError> {
+    let params = LlamaModelParams::default();
+    if device.is_ram() {
+        return Ok(params.with_n_gpu_layers(0));
+    }
+    let layers = config.gpu_layers.unwrap_or(u32::MAX);
+    params
+        .with_n_gpu_layers(layers)
+        .with_devices(&[device.index])
+        .map_err(|error| LoadError::Engine(format!("{} cannot be used: {error}", device.name)))
+}
+
+fn refused(weights: &Path, device: &Device) -> LoadError {
+    let complaint = native::complaint();
+    let is_memory = complaint.contains("alloc") || complaint.contains("memory");
+    if is_memory && !device.is_ram() {
+        return LoadError::Engine(format!(
+            "{} does not fit on {}: set `gpu_layers` or `experts = \"ram\"`, or another device ({complaint})",
+            weights.display(),
+            device.name
+        ));
+    }
+    if is_memory {
+        return LoadError::Engine(format!("{} does not fit into memory ({complaint})", weights.display()));
+    }
+    LoadError::Weights(format!("{} cannot be loaded: {complaint}", weights.display()))
+}
+
+/// True if ggml's name of a place (`CUDA0`, `CPU_Mapped`, `Vulkan_Host`) means this device.
+fn is_on(device: &Device, place: &str) -> bool {
+    let place = place.to_lowercase();
+    let is_host = place.starts_with("cpu") || place.ends_with("_host");
+    if device.is_ram() { is_host } else { place == device.name }
+}

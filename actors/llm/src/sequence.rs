@@ -1,0 +1,123 @@
+//! What does one conversation still have to compute, and when is it done?
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+use megabrain_schemas::{Fault, FinishReason};
+
+use crate::context::Batch;
+use crate::sampler::{Sampler, Sampling};
+use crate::text::TextStream;
+
+/// What is to be computed.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// The prompt, at least one token and no more than the context.
+    pub(crate) prompt: Vec<LlamaToken>,
+    /// The longest answer, in tokens, at least 1.
+    pub(crate) max_tokens: usize,
+    /// How tokens are chosen.
+    pub(crate) sampling: Sampling,
+    /// Texts that end the answer.
+    pub(crate) stops: Vec<String>,
+}
+
+/// What a step gave for one sequence.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Output {
+    /// Text that is certain now, often none.
+    pub(crate) text: String,
+    /// Tokens that came out, 0 or 1.
+    pub(crate) tokens: u32,
+    /// Set with the last output.
+    pub(crate) finish: Option<FinishReason>,
+}
+
+/// One sequence on its way: first its prompt is read in chunks, then a token comes out of every step.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    prompt: Vec<LlamaToken>,
+    remembered: usize,
+    next: Option<LlamaToken>,
+    row: Option<i32>,
+    produced: usize,
+    max_tokens: usize,
+    capacity: usize,
+    sampler: Sampler,
+    text: TextStream,
+    piece: Vec<u8>,
+}
+
+impl Sequence {
+    /// A sequence that may fill `capacity` tokens of memory.
+    pub(crate) fn new(task: Task, capacity: usize) -> Self {
+        Self {
+            prompt: task.prompt,
+            remembered: 0,
+            next: None,
+            row: None,
+            produced: 0,
+            max_tokens: task.max_tokens,
+            capacity,
+            sampler: Sampler::new(task.sampling),
+            text: TextStream::new(task.stops),
+            piece: Vec::new(),
+        }
+    }
+
+    /// True until the whole prompt is read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Adds what this sequence computes next: its newest token, or up to `room` tokens of its prompt. Returns how many.
+    pub(crate) fn feed(&mut self, id: i32, room: usize, batch: &mut Batch) -> usize {
+        self.row = None;
+        if let Some(token) = self.next {
+            self.row = Some(self.add(token, id, true, batch));
+            return 1;
+        }
+        let chunk: Vec<LlamaToken> = self.prompt.iter().skip(self.remembered).take(room).copied().collect();
+        for token in &chunk {
+            let is_last = self.remembered + 1 == self.prompt.len();
+            let row = self.add(*token, id, is_last, batch);
+            self.row = is_last.then_some(row);
+        }
+        chunk.len()
+    }
+
+    fn add(&mut self, token: LlamaToken, id: i32, wanted: bool, batch: &mut Batch) -> i32 {
+        let position = i32::try_from(self.remembered).unwrap_or(i32::MAX);
+        self.remembered += 1;
+        batch.add(token, position, id, wanted)
+    }
+
+    /// The row of the last batch whose logits this sequence needs, if any.
+    pub(crate) fn row(&self) -> Option<i32> {
+        self.row
+    }
+
+    /// Chooses the next token by the logits of [`Sequence::row`].
+    ///
+    /// # Errors
+    /// `engine` if the model computed nothing that can be chosen from.
+    pub(crate) fn advance(&mut self, logits: &[f32], model: &LlamaModel) -> Result<Output, Fault> {
+        let token = self.sampler.choose(logits).ok_or_else(|| Fault::engine("the model computed no usable numbers"))?;
+        if model.vocab().is_eog(token) {
+            return Ok(Output { text: self.text.finish(), tokens: 0, finish: Some(FinishReason::Stop) });
+        }
+        self.next = Some(token);
+        self.produced += 1;
+        self.piece.clear();
+        model.vocab().token_to_piece_into(token, &mut self.piece, false, None);
+        let mut text = self.text.push(&self.piece);
+        let finish = if self.text.is_stopped() {
+            Some(FinishReason::Stop)
+        } else if self.produced >= self.max_tokens || self.remembered >= self.capacity {
+            text.push_str(&self.text.finish());
+            Some(FinishReason::Length)
+        } else {
+            None
+        };
+        Ok(Output { text, tokens: 1, finish })
+    }
+}

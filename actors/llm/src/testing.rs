@@ -1,0 +1,19 @@
+//! Where are the models that the tests need?
+
+use std::path::PathBuf;
+
+/// The smallest real model. Tests fail without it: a model test that skips tests nothing.
+pub(crate) fn smollm2() -> PathBuf {
+    model("SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// The same as a mixture of experts.
+pub(crate) fn smollm2_experts() -> PathBuf {
+    model("SmolLM2-135M-Instruct-4-experts.Q4_1.gguf")
+}
+
+fn model(file: &str) -> PathBuf {
+    let path = crate::devices::cache_folder().join("models").join(file);
+    assert!(path.exists(), "{} is missing: `make setup` fetches it", path.display());
+    path
+}

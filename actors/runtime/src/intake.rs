@@ -1,0 +1,114 @@
+//! How does a request become a job? Checked, admitted, and handed to the engine's thread.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use megabrain_bus::{Incoming, Requests, trace};
+use megabrain_schemas::subject::Address;
+use megabrain_schemas::{Fault, Name};
+use tokio::sync::watch;
+
+use crate::driver::Event;
+use crate::open::{Open, Stop};
+use crate::{Host, Job, work_key};
+
+/// What every request of this process needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    pub(crate) model: Name,
+    pub(crate) open: Arc<Open>,
+    pub(crate) host: Host,
+    pub(crate) engine: Sender<Event>,
+    pub(crate) default_deadline: Duration,
+}
+
+impl Intake {
+    /// Takes requests until `unsubscribe` turns true, and then what has arrived by then.
+    pub(crate) async fn run(self, mut requests: Requests, mut unsubscribe: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                biased;
+                incoming = requests.next() => match incoming {
+                    Some(incoming) => self.take(incoming),
+                    None => return,
+                },
+                _ = unsubscribe.wait_for(|told| *told) => break,
+            }
+        }
+        requests.drain().await;
+        while let Some(incoming) = requests.next().await {
+            self.take(incoming);
+        }
+    }
+
+    fn take(&self, incoming: Incoming) {
+        let Incoming { subject, payload, meta, responder, .. } = incoming;
+        let (Some(Address::Model(capability, _) | Address::Instance(capability, ..)), reply) =
+            (Address::parse(&subject), responder.reply())
+        else {
+            responder.fail(&Fault::invalid(format!("{subject} is no subject of a model")));
+            return;
+        };
+        let deadline = meta.deadline.or_else(|| Instant::now().checked_add(self.default_deadline));
+        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), work_key(reply), deadline);
+        let open = match admitted {
+            Ok(open) => open,
+            Err(fault) => {
+                tracing::debug!(%subject, queued = self.open.queued_now(), %fault, "request refused");
+                responder.fail(&fault);
+                return;
+            }
+        };
+        let span = trace::is_exporting().then(|| {
+            let span = tracing::info_span!("work", otel.name = %subject, work = %meta.work, leg = meta.leg.as_deref().unwrap_or(""), fault = tracing::field::Empty);
+            trace::adopt(&span, &meta);
+            span
+        });
+        let job = Job {
+            capability,
+            payload,
+            responder: Some(responder.from_model(self.model.clone())),
+            open,
+            ledger: self.open.clone(),
+            host: self.host.clone(),
+            started: None,
+            span,
+        };
+        if self.engine.send(Event::Job(job, meta.priority)).is_err() {
+            // The job was dropped on the way, and so answered.
+            tracing::error!("the engine's thread has ended");
+        }
+    }
+
+    /// Stops what callers cancel, until the subscription ends.
+    pub(crate) async fn heed_cancels(self, mut cancels: megabrain_bus::Sightings) {
+        while let Some(sighting) = cancels.next().await {
+            if let Some(Address::Cancel(work)) = Address::parse(&sighting.subject) {
+                self.open.stop_work(&work, Stop::Cancelled);
+            }
+        }
+    }
+
+    /// Stops streams whose caller's inbox is gone, as the server tells on the probe subject.
+    pub(crate) async fn heed_probes(self, mut probes: megabrain_bus::RawSubscription) {
+        while let Some(message) = probes.next().await {
+            let id = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+            if let (true, Some(id)) = (message.no_responders, id) {
+                self.open.stop_id(id, Stop::CallerGone);
+            }
+        }
+    }
+
+    /// Frees the slots of callers that cannot be reached any more when the bus goes away.
+    pub(crate) async fn heed_link(self, mut link: tokio::sync::watch::Receiver<megabrain_bus::Link>) {
+        while link.changed().await.is_ok() {
+            if *link.borrow_and_update() == megabrain_bus::Link::Down {
+                tracing::warn!(open = self.open.admitted_now(), "the bus is away");
+                self.open.stop_all(Stop::BusAway);
+            } else {
+                tracing::info!("the bus is back");
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What does an engine get to work on, and how does it answer?
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use megabrain_bus::Responder;
+use megabrain_schemas::{Capability, Codec, Fault, FaultKind, Media, Name, Request};
+use serde::Serialize;
+
+use crate::host::Host;
+use crate::open::{Open, OpenWork};
+
+/// One accepted request. It is answered exactly once: by [`Job::answer`], [`Job::fail`], or, if it is dropped, with
+/// `worker_lost`. Afterwards its slot is free.
+pub struct Job {
+    pub(crate) capability: Capability,
+    pub(crate) payload: Bytes,
+    pub(crate) responder: Option<Responder>,
+    pub(crate) open: Arc<OpenWork>,
+    pub(crate) ledger: Arc<Open>,
+    pub(crate) host: Host,
+    pub(crate) started: Option<Instant>,
+    pub(crate) span: Option<tracing::Span>,
+}
+
+impl Job {
+    /// What is asked for.
+    pub fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    /// The work's id.
+    pub fn work(&self) -> &Name {
+        &self.open.work
+    }
+
+    /// Reads the request as an `R`.
+    ///
+    /// # Errors
+    /// `invalid_request`, naming the field that is missing or ill-typed.
+    pub fn request<R: Request>(&self) -> Result<R, Fault> {
+        self.codec().decode(&self.payload).map_err(Fault::from)
+    }
+
+    /// The bytes of a piece of media: its inline data, or fetched from the blob store and checked against its name.
+    ///
+    /// Blocks while it fetches: not for a thread that other jobs wait for.
+    ///
+    /// # Errors
+    /// `invalid_request` if the media names no source or two, `not_found` if the blob is gone, `unavailable` if the
+    /// bus is away.
+    pub fn media(&self, media: &Media, what: &str) -> Result<Bytes, Fault> {
+        media.check(what)?;
+        match (&media.data, &media.blob) {
+            (Some(data), _) => Ok(Bytes::copy_from_slice(&data.0)),
+            (None, Some(blob)) => self.host.blob(blob),
+            (None, None) => Err(Fault::invalid(format!("{what} is empty"))),
+        }
+    }
+
+    /// Why this job should end now without an answer, if it should: cancelled, past its deadline, caller gone.
+    ///
+    /// Costs some nanoseconds: made for being asked at every step, from any thread.
+    pub fn interruption(&self) -> Option<Fault> {
+        self.open.interruption()
+    }
+
+    /// What [`Job::interruption`] looks at, to be kept by a callback that outlives a borrow of the job.
+    pub fn interrupt_handle(&self) -> Interrupt {
+        Interrupt(self.open.clone())
+    }
+
+    /// When the request arrived at this process.
+    pub fn arrived(&self) -> Instant {
+        self.open.arrived
+    }
+
+    /// How long the job waited for a slot.
+    pub fn queued(&self) -> Duration {
+        self.started.unwrap_or_else(Instant::now).duration_since(self.open.arrived)
+    }
+
+    /// Sends one frame of a stream. `frame` must serialise as a map.
+    ///
+    /// Does not wait for anybody: a caller that does not read loses frames and is told so by the gap in their numbers.
+    pub fn frame<T: Serialize>(&mut self, frame: &T) {
+        let probe = self.ledger.probe_subject(&self.open);
+        if let Some(responder) = &mut self.responder {
+            responder.frame(frame, probe);
+        }
+    }
+
+    /// Answers. `reply` must serialise as a map; the runtime adds `work` and `model`, and in a stream `seq` and `done`.
+    pub fn answer<T: Serialize>(mut self, reply: &T) {
+        if let Some(responder) = self.responder.take() {
+            responder.answer(reply);
+            self.ledger.finished(&self.open, false);
+        }
+    }
+
+    /// Answers with a fault.
+    pub fn fail(mut self, fault: Fault) {
+        self.fail_once(fault);
+    }
+
+    fn fail_once(&mut self, fault: Fault) {
+        if let Some(responder) = self.responder.take() {
+            if let Some(span) = &self.span {
+                span.record("fault", fault.kind.as_str());
+            }
+            responder.fail(&fault);
+            self.ledger.finished(&self.open, true);
+        }
+    }
+
+    fn codec(&self) -> Codec {
+        self.responder.as_ref().map(Responder::codec).unwrap_or_default()
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.fail_once(Fault::new(FaultKind::WorkerLost, "the engine dropped this work without an answer"));
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("work", &self.open.work).field("capability", &self.capability).finish_non_exhaustive()
+    }
+}
+
+/// Tells whether a job should end, without the job itself: for callbacks of native engines.
+#[derive(Clone, Debug)]
+pub struct Interrupt(Arc<OpenWork>);
+
+impl Interrupt {
+    /// As [`Job::interruption`], without building the fault.
+    pub fn is_due(&self) -> bool {
+        self.0.is_interrupted()
+    }
+}

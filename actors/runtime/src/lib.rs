@@ -1,0 +1,29 @@
+//! What does every model actor share? Everything but the model.
+//!
+//! An actor's program is its [`Engine`] and one call of [`run`]. The runtime gives it subjects, admission, a queue,
+//! deadlines, cancel, drain, statistics, presence and trace. The node's side is in [`supervision`]: the actor that keeps
+//! a model's process alive, and the guard that answers for it when it dies.
+
+mod about;
+pub mod conformance;
+mod driver;
+mod engine;
+mod host;
+mod intake;
+mod job;
+mod open;
+mod options;
+mod report;
+mod run;
+pub mod supervision;
+
+pub use engine::{Engine, Gauges, LoadError, Profile, STEP_BOUND, Step};
+pub use host::{Host, Waker};
+pub use job::{Interrupt, Job};
+pub use options::{Options, bus_credentials};
+pub use run::run;
+
+/// The key of a request in work reports: the 64-bit xxh3 hash of its reply subject, which no two open requests share.
+pub fn work_key(reply: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(reply.as_bytes())
+}

@@ -1,0 +1,215 @@
+//! How does an actor's program live? Connect, load, serve, drain.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use clap::Parser as _;
+use megabrain_bus::{Bus, Requests, trace};
+use megabrain_schemas::{CoreShares, Fault, Name, subject};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::about::About;
+use crate::driver::{EngineThread, Event};
+use crate::host::Waker;
+use crate::intake::Intake;
+use crate::open::Open;
+use crate::options::bus_credentials;
+use crate::report::Reporter;
+use crate::{Engine, Host, LoadError, Options, Profile};
+
+/// Exit status of a program whose model cannot be loaded.
+const CANNOT_LOAD: u8 = 3;
+
+/// Runs an actor's program: reads its command line, connects, loads `E`, serves until told to stop.
+///
+/// SIGTERM, and SIGINT if no node supervises it, drain: what runs is finished, what comes is refused, then it exits.
+pub fn run<E: Engine>() -> ExitCode {
+    let options = Options::parse();
+    let format = if options.log_json { trace::LogFormat::Json } else { trace::LogFormat::Text };
+    let _telemetry = trace::init(&format!("megabrain-{}", E::ACTOR), "warn,megabrain=info", format);
+    let config = match serde_json::from_str::<E::Config>(&options.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("megabrain-{}: the settings of model {} cannot be read: {error}", E::ACTOR, options.name);
+            return ExitCode::from(CANNOT_LOAD);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("megabrain-{}: cannot start: {error}", E::ACTOR);
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(live::<E>(&options, config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ending::CannotLoad(error)) => {
+            tracing::error!(model = %options.name, %error, "the model cannot be loaded");
+            ExitCode::from(CANNOT_LOAD)
+        }
+        Err(error) => {
+            eprintln!("megabrain-{}: {error}", E::ACTOR);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a program ends other than by being told to.
+#[derive(Debug, thiserror::Error)]
+enum Ending {
+    #[error("{0}")]
+    CannotLoad(#[from] LoadError),
+    #[error("{0}")]
+    Bus(#[from] megabrain_bus::ConnectError),
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+async fn live<E: Engine>(options: &Options, config: E::Config) -> Result<(), Ending> {
+    let instance = options.instance();
+    let bus = connect(options, &instance).await?;
+    let (events, inbound) = channel();
+    let waker = Waker::new(events.clone());
+    let host = Host::new(options.name.clone(), options.threads(), bus.clone(), waker.clone());
+    let about = About::new::<E>(options, &instance, host.clone(), bus.clone());
+    let mut stop = StopSignals::new(options.node.is_some())?;
+
+    tokio::spawn(about.clone().beat());
+    let mut engine = EngineThread::spawn::<E>(config, &host, inbound, waker.clone());
+    let profile = tokio::select! {
+        loaded = engine.loaded() => match loaded {
+            Ok(profile) => profile,
+            Err(error) => {
+                about.cannot_load(&error).await;
+                return Err(error.into());
+            }
+        },
+        () = stop.wait() => return Ok(()),
+    };
+
+    let reporter = Reporter::default();
+    tokio::spawn(reporter.clone().run(bus.clone(), instance.clone(), options.name.clone()));
+    // The process id keeps a successor of the same name from getting this one's probes.
+    let probes = format!("_INBOX_MODEL.{instance}-{}", std::process::id());
+    let open = Arc::new(Open::new(profile.slots.max(1), options.queue, reporter.clone(), probes.clone(), waker));
+    engine.begin(open.clone());
+    let intake = Intake {
+        model: options.name.clone(),
+        open: open.clone(),
+        host: host.clone(),
+        engine: events.clone(),
+        default_deadline: Duration::from_millis(options.default_deadline_ms),
+    };
+    tokio::spawn(intake.clone().heed_cancels(bus.watch(subject::EVERY_CANCEL).await?));
+    tokio::spawn(intake.clone().heed_probes(bus.subscribe(&format!("{probes}.*"), None).await?));
+    tokio::spawn(intake.clone().heed_link(bus.watch_link()));
+    if let Some(node) = &options.node {
+        heed_shares(&bus, node, options.name.clone(), host, events.clone()).await?;
+    }
+    let subscriptions = subscribe(&bus, &profile, &options.name, &instance).await?;
+    about.announce(&profile, &open).await?;
+    let (unsubscribe, mut takers) = take_requests(&intake, subscriptions);
+    // The server knows every subscription before anybody is told that this instance serves.
+    bus.flush().await?;
+    about.ready(profile, open.clone(), engine.gauges());
+
+    stop.wait().await;
+    // First the server stops sending, then the others are told: so nobody answers twice for what comes meanwhile.
+    unsubscribe.send_replace(true);
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { while takers.join_next().await.is_some() {} }).await;
+    about.draining();
+    tracing::info!(open = open.admitted_now(), "draining");
+    until_empty(&open, Duration::from_millis(options.drain_ms)).await;
+    reporter.flush(&bus, &instance, &options.name);
+    let _ = events.send(Event::Quit);
+    // A bus that is away is not waited for.
+    let _ = tokio::time::timeout(Duration::from_secs(1), bus.flush()).await;
+    Ok(())
+}
+
+async fn connect(options: &Options, instance: &Name) -> Result<Bus, Ending> {
+    let connection = megabrain_bus::Options {
+        inbox_prefix: "_INBOX_MODEL",
+        wait_for_server: true,
+        ..megabrain_bus::Options::new(&options.nats_url, instance.to_string())
+    };
+    Ok(Bus::connect(connection.credentials(bus_credentials())).await?)
+}
+
+/// Each capability of the model in its queue group, and of this instance alone.
+async fn subscribe(bus: &Bus, profile: &Profile, model: &Name, instance: &Name) -> Result<Vec<Requests>, Fault> {
+    let mut subscriptions = Vec::new();
+    for capability in profile.capabilities.iter().filter(|capability| !capability.is_reserved()) {
+        subscriptions.push(bus.serve(&subject::model(capability, model), Some(model)).await?);
+        subscriptions.push(bus.serve(&subject::instance(capability, model, instance), None).await?);
+    }
+    Ok(subscriptions)
+}
+
+/// Takes requests from every subscription until told to unsubscribe; then what has arrived is still taken.
+fn take_requests(intake: &Intake, subscriptions: Vec<Requests>) -> (tokio::sync::watch::Sender<bool>, JoinSet<()>) {
+    let (sender, receiver) = tokio::sync::watch::channel(false);
+    let mut takers = JoinSet::new();
+    for requests in subscriptions {
+        takers.spawn(intake.clone().run(requests, receiver.clone()));
+    }
+    (sender, takers)
+}
+
+/// Sets the engine's threads as the node shares out its cores.
+async fn heed_shares(bus: &Bus, node: &Name, model: Name, host: Host, events: Sender<Event>) -> Result<(), Fault> {
+    let mut shares = bus.events::<CoreShares>(subject::event::CORES, Some(node)).await?;
+    tokio::spawn(async move {
+        while let Some(event) = shares.next().await {
+            if let Some(threads) = event.body.threads.get(&model).copied().filter(|threads| *threads > 0) {
+                host.set_threads(threads);
+                let _ = events.send(Event::Threads(threads as usize));
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Waits until nothing is open, for at most this long.
+async fn until_empty(open: &Open, limit: Duration) {
+    let empty = async {
+        while open.admitted_now() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(limit, empty).await.is_err() {
+        tracing::warn!(open = open.admitted_now(), "not finished in time: the node answers for what is left");
+    }
+}
+
+/// What tells this program to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    is_supervised: bool,
+}
+
+impl StopSignals {
+    fn new(is_supervised: bool) -> Result<Self, std::io::Error> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            is_supervised,
+        })
+    }
+
+    /// A terminal's Ctrl-C reaches every process of the brain; under a node only the node heeds it, and stops us in order.
+    async fn wait(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => if !self.is_supervised { return },
+            }
+        }
+    }
+}

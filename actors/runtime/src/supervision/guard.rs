@@ -1,0 +1,386 @@
+//! Who answers when the process that should answer is dead, away, or was never there?
+//!
+//! The guard listens, outside every queue group, to all models' subjects and keeps who waits for an answer (not what was
+//! asked); the processes report in batches what they took and finished. What a process leaves open when it dies, the
+//! guard answers with `worker_lost`; what comes while a model has no live instance, with `unavailable`.
+//! See `docs/adr` on exactly one answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use megabrain_bus::{Bus, Link, RawMessage, Roster, Sighting};
+use megabrain_schemas::subject::{self, Address, event};
+use megabrain_schemas::{Fault, FaultKind, ModelState, Name, NodePresence, Presence, WorkReport};
+use tokio::sync::mpsc;
+
+use super::cores::Cores;
+use super::open_table::{OpenRequest, OpenTable};
+
+/// Where the server tells that a client's connection was closed (imported from the system account by `nats.conf`).
+const DISCONNECTS: &str = "$SYS.ACCOUNT.*.DISCONNECT";
+/// A server that does not tell is given this long to read a dead process' last words.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// After the last words, their batch of reports is given this long to arrive.
+const SETTLE: Duration = Duration::from_millis(20);
+/// A request that a live model has not taken after this long was lost on its way.
+const NEVER_TAKEN: Duration = Duration::from_secs(5);
+/// A model that has nothing open gives its cores back after this long.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// Who was heard lately; shared with the router.
+#[derive(Clone, Default)]
+pub struct SharedRoster(Arc<Mutex<Roster>>);
+
+impl SharedRoster {
+    /// The roster, for a short look.
+    pub fn lock(&self) -> MutexGuard<'_, Roster> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a guard watches over.
+#[derive(Clone, Debug)]
+pub struct GuardConfig {
+    /// The node's name.
+    pub node: Name,
+    /// True if this node routes; of all that do, the first by name answers for models that nobody knows.
+    pub is_router: bool,
+    /// The cores to share out.
+    pub cores: Cores,
+}
+
+/// Tells the guard what its node sees. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct GuardHandle(mpsc::UnboundedSender<Presence>);
+
+impl GuardHandle {
+    /// The process of this instance has died; the presence says in what state the instance is now.
+    pub fn died(&self, presence: Presence) {
+        // One message per death of a process: bounded by the supervisor's back-off. A guard that ended needs none.
+        let _ = self.0.send(presence);
+    }
+}
+
+/// A process that died, until what it left open is answered.
+struct Death {
+    presence: Presence,
+    at: Instant,
+    due: Instant,
+}
+
+/// The guard of one node.
+pub struct Guard {
+    bus: Bus,
+    config: GuardConfig,
+    roster: SharedRoster,
+    nodes: BTreeMap<Name, (bool, Instant)>,
+    table: OpenTable,
+    deaths: Vec<Death>,
+    busy: BTreeMap<Name, Instant>,
+    shared_with: BTreeSet<Name>,
+}
+
+impl Guard {
+    /// Starts to guard.
+    ///
+    /// # Errors
+    /// `unavailable` if the connection is closed.
+    pub async fn start(bus: Bus, config: GuardConfig, roster: SharedRoster) -> Result<GuardHandle, Fault> {
+        let (sender, deaths) = mpsc::unbounded_channel();
+        let models = bus.watch(subject::EVERY_MODEL).await?;
+        let instances = bus.watch(subject::EVERY_INSTANCE).await?;
+        let disconnects = bus.subscribe(DISCONNECTS, None).await?;
+        bus.flush().await?;
+        let guard = Self {
+            bus,
+            config,
+            roster,
+            nodes: BTreeMap::new(),
+            table: OpenTable::default(),
+            deaths: Vec::new(),
+            busy: BTreeMap::new(),
+            shared_with: BTreeSet::new(),
+        };
+        tokio::spawn(guard.run(models, instances, disconnects, deaths));
+        Ok(GuardHandle(sender))
+    }
+
+    async fn run(
+        mut self,
+        mut models: megabrain_bus::Sightings,
+        mut instances: megabrain_bus::Sightings,
+        mut disconnects: megabrain_bus::RawSubscription,
+        mut deaths: mpsc::UnboundedReceiver<Presence>,
+    ) {
+        let mut link = self.bus.watch_link();
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                Some(sighting) = models.next() => self.see(sighting),
+                Some(sighting) = instances.next() => self.see(sighting),
+                Some(message) = disconnects.next() => self.closed(&message),
+                presence = deaths.recv() => match presence {
+                    Some(presence) => self.died(presence),
+                    None => return,
+                },
+                _ = tick.tick(), if self.has_something_due() => self.sweep(),
+                _ = second.tick() => self.every_second(),
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if *link.borrow_and_update() == Link::Down {
+                        self.bus_away();
+                    }
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, sighting: Sighting) {
+        match Address::parse(&sighting.subject) {
+            Some(Address::Model(capability, model)) => {
+                self.begin_work(&model);
+                self.table.saw(sighting, capability, model, None);
+            }
+            Some(Address::Instance(capability, model, instance)) => {
+                self.begin_work(&model);
+                self.table.saw(sighting, capability, model, Some(instance));
+            }
+            Some(Address::Event(kind, who)) => self.hear(&kind, &who, &sighting),
+            _ => {}
+        }
+    }
+
+    fn hear(&mut self, kind: &str, who: &Name, sighting: &Sighting) {
+        match kind {
+            event::WORK => {
+                if let Ok(report) = sighting.body::<WorkReport>() {
+                    self.table.heard(who, &report);
+                }
+            }
+            event::PRESENCE | event::READY | event::DOWN | event::DRAINING => {
+                if let Ok(presence) = sighting.body::<Presence>() {
+                    self.roster.lock().note(presence);
+                }
+            }
+            event::NODE => {
+                if let Ok(node) = sighting.body::<NodePresence>() {
+                    self.nodes.insert(who.clone(), (node.router, Instant::now()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn died(&mut self, presence: Presence) {
+        let now = Instant::now();
+        self.roster.lock().note(presence.clone());
+        self.deaths.push(Death { presence, at: now, due: now + LAST_WORDS });
+    }
+
+    /// The server has read all that a connection had to say: what its process left open can be answered now.
+    fn closed(&mut self, message: &RawMessage) {
+        let Some(name) = closed_client(&message.payload) else { return };
+        for death in self.deaths.iter_mut().filter(|death| death.presence.instance == *name.as_str()) {
+            death.due = death.due.min(Instant::now() + SETTLE);
+        }
+    }
+
+    fn has_something_due(&self) -> bool {
+        self.table.has_fresh() || !self.deaths.is_empty() || !self.busy.is_empty()
+    }
+
+    fn sweep(&mut self) {
+        self.answer_for_the_dead();
+        for key in self.table.untaken() {
+            self.judge_untaken(key);
+        }
+        self.end_work();
+    }
+
+    /// What the dead had taken, and what nobody took that may have been on its way to them, is lost.
+    fn answer_for_the_dead(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Death> = self.deaths.extract_if(.., |death| death.due <= now).collect();
+        for Death { presence, at, .. } in due {
+            let Presence { instance, model, .. } = &presence;
+            let lost = self.table.take(|open| match &open.taken_by {
+                Some(taker) => taker == instance,
+                None => open.model == *model && open.instance.as_ref().is_none_or(|one| one == instance) && open.arrived <= at,
+            });
+            let fault = Fault::new(
+                FaultKind::WorkerLost,
+                format!("{} died while it had this work", describe(&presence)),
+            )
+            .retry_after(presence.retry_after_ms.unwrap_or(1000));
+            self.answer(lost, &fault);
+        }
+    }
+
+    fn judge_untaken(&mut self, key: u64) {
+        let Some(open) = self.table.get(key) else { return };
+        match self.verdict(open) {
+            Verdict::Wait => self.table.ask_again(key),
+            Verdict::NotMine => drop(self.table.take_key(key)),
+            Verdict::Answer(fault) => {
+                let open = self.table.take_key(key);
+                self.answer(open, &fault);
+            }
+        }
+    }
+
+    /// What to do about a request that nobody reports to have taken.
+    fn verdict(&self, open: &OpenRequest) -> Verdict {
+        let roster = self.roster.lock();
+        let addressed: Vec<&Presence> = roster
+            .of_model(&open.model)
+            .filter(|presence| open.instance.as_ref().is_none_or(|instance| *instance == presence.instance))
+            .collect();
+        let is_mine = responsible(addressed.iter().copied(), self.first_router()) == Some(&self.config.node);
+        let ready: Vec<&&Presence> =
+            addressed.iter().filter(|presence| presence.state == ModelState::Ready).collect();
+        let dying = self.deaths.iter().any(|death| death.presence.model == open.model && open.arrived <= death.at);
+        let fault = match (addressed.first(), ready.first()) {
+            // The death itself will answer.
+            _ if dying => return Verdict::Wait,
+            (None, _) => unknown_model(open, &roster),
+            (Some(presence), None) => Fault::unavailable(
+                format!("{}", describe(presence)),
+                presence.retry_after_ms.unwrap_or(1000),
+            ),
+            (_, Some(presence)) if !presence.capabilities.contains(&open.capability) => {
+                Fault::wrong_capability(&open.model, &open.capability, &presence.capabilities)
+            }
+            _ if open.arrived.elapsed() < NEVER_TAKEN => return Verdict::Wait,
+            _ => Fault::new(FaultKind::WorkerLost, format!("model {} never took this work", open.model)),
+        };
+        if is_mine { Verdict::Answer(fault) } else { Verdict::NotMine }
+    }
+
+    /// The first by name of the nodes that route.
+    fn first_router(&self) -> Option<&Name> {
+        let own = self.config.is_router.then_some(&self.config.node);
+        self.nodes.iter().filter(|(_, (routes, _))| *routes).map(|(node, _)| node).chain(own).min()
+    }
+
+    fn answer(&self, lost: impl IntoIterator<Item = OpenRequest>, fault: &Fault) {
+        for open in lost {
+            for _ in 0..open.count {
+                tracing::debug!(model = %open.model, kind = %fault.kind, "answered for a model");
+                self.bus.answer_for(open.reply.clone(), open.codec, open.work.clone(), fault);
+            }
+        }
+    }
+
+    /// What was on its way when the bus went down is gone; what a process has taken, that process answers.
+    fn bus_away(&mut self) {
+        let lost = self.table.take(|open| open.taken_by.is_none());
+        let fault = Fault::unavailable("the bus went away before a model took this work", 1000);
+        let mine: Vec<OpenRequest> = {
+            let roster = self.roster.lock();
+            let is_mine = |open: &OpenRequest| {
+                responsible(roster.of_model(&open.model), self.first_router()) == Some(&self.config.node)
+            };
+            lost.into_iter().filter(is_mine).collect()
+        };
+        self.answer(mine, &fault);
+    }
+
+    fn every_second(&mut self) {
+        self.table.forget_old();
+        self.nodes.retain(|_, (_, heard)| heard.elapsed() < Duration::from_secs(4));
+        let silent = self.roster.lock().take_silent();
+        for presence in silent {
+            // A supervised process is declared dead by its own node; one that was started by hand, by its silence.
+            if presence.node.is_none() && self.first_router() == Some(&self.config.node) {
+                tracing::warn!(instance = %presence.instance, "not heard for three seconds: taken for dead");
+                let now = Instant::now();
+                self.deaths.push(Death { presence, at: now, due: now });
+            }
+        }
+    }
+
+    fn begin_work(&mut self, model: &Name) {
+        if self.config.cores.includes(model) && self.busy.insert(model.clone(), Instant::now()).is_none() {
+            self.share_cores();
+        }
+    }
+
+    fn end_work(&mut self) {
+        let table = &self.table;
+        let before = self.busy.len();
+        for (model, last_busy) in &mut self.busy {
+            if table.is_busy(model) {
+                *last_busy = Instant::now();
+            }
+        }
+        self.busy.retain(|_, last_busy| last_busy.elapsed() < IDLE);
+        if self.busy.len() != before {
+            self.share_cores();
+        }
+    }
+
+    fn share_cores(&mut self) {
+        let busy: BTreeSet<Name> = self.busy.keys().cloned().collect();
+        if busy != self.shared_with {
+            self.bus.tell(event::CORES, &self.config.node, &self.config.cores.divide(&busy));
+            self.shared_with = busy;
+        }
+    }
+}
+
+enum Verdict {
+    Wait,
+    NotMine,
+    Answer(Fault),
+}
+
+/// Of several nodes that know a model, the first by name answers for it; for one that no node supervises, the router.
+fn responsible<'a>(instances: impl Iterator<Item = &'a Presence>, router: Option<&'a Name>) -> Option<&'a Name> {
+    instances.filter_map(|presence| presence.node.as_ref()).min().or(router)
+}
+
+fn unknown_model(open: &OpenRequest, roster: &Roster) -> Fault {
+    let models: BTreeSet<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
+    let there = if models.is_empty() {
+        "there are no models".to_owned()
+    } else {
+        format!("there are {}", models.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let asked = match &open.instance {
+        Some(instance) => format!("instance {instance} of model {}", open.model),
+        None => format!("model {}", open.model),
+    };
+    Fault::new(FaultKind::NotFound, format!("{asked} is not there; {there}"))
+}
+
+fn describe(presence: &Presence) -> String {
+    let state = match presence.state {
+        ModelState::Starting | ModelState::Loading => "is loading",
+        ModelState::Ready => "is ready",
+        ModelState::Draining => "is stopping",
+        ModelState::Backoff => "is down and will be started again",
+        ModelState::Failed => "is down",
+    };
+    match &presence.reason {
+        Some(reason) => format!("model {} {state} ({reason})", presence.model),
+        None => format!("model {} {state}", presence.model),
+    }
+}
+
+/// The name of the connection that a server event says was closed.
+fn closed_client(event: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Disconnect {
+        client: Client,
+    }
+    #[derive(serde::Deserialize)]
+    struct Client {
+        name: Option<String>,
+    }
+    serde_json::from_slice::<Disconnect>(event).ok()?.client.name
+}

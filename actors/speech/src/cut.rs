@@ -1,0 +1,102 @@
+//! Where is long sound cut, so that no word is cut in two?
+//!
+//! Whisper hears 30 seconds at a time. Each piece is one call of the model, so that segments stream out as they are
+//! ready, and a new thread count or an interruption is seen between two.
+
+use std::iter;
+use std::ops::Range;
+
+use crate::resample::SAMPLE_RATE;
+
+/// The most that the model hears at once.
+const WINDOW: usize = 30 * SAMPLE_RATE;
+/// How far back from the end of a window a quiet place is looked for.
+const SEARCH: usize = 10 * SAMPLE_RATE;
+/// No piece but the only one is shorter: a few syllables without their neighbours are heard wrongly.
+const SHORTEST: usize = SAMPLE_RATE;
+/// Resolution of the search: 10 ms.
+const STEP: usize = SAMPLE_RATE / 100;
+/// A pause between words, in steps: 200 ms.
+const PAUSE: usize = 20;
+
+/// Cuts sound into pieces of at most 30 seconds, at the quietest place in the last 10 seconds of each.
+///
+/// The pieces are in order, leave nothing out and do not overlap.
+pub(crate) fn pieces(samples: &[f32]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    iter::from_fn(move || {
+        let rest = samples.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = if rest.len() <= WINDOW { rest.len() } else { quietest(rest) };
+        let piece = start..start + length;
+        start = piece.end;
+        Some(piece)
+    })
+}
+
+/// The middle of the quietest pause, counted from the start of `rest`; of equally quiet ones the last.
+fn quietest(rest: &[f32]) -> usize {
+    let latest = WINDOW.min(rest.len() - SHORTEST);
+    let earliest = WINDOW - SEARCH;
+    let energies: Vec<f32> = rest
+        .get(earliest..latest)
+        .unwrap_or_default()
+        .chunks_exact(STEP)
+        .map(|step| step.iter().map(|sample| sample * sample).sum())
+        .collect();
+    energies
+        .windows(PAUSE)
+        .map(|pause| pause.iter().sum::<f32>())
+        .enumerate()
+        .min_by(|(early, one), (late, other)| one.total_cmp(other).then(late.cmp(early)))
+        .map_or(latest, |(index, _)| earliest + (index + PAUSE / 2) * STEP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hum with pauses of 300 ms that begin at these times, in milliseconds.
+    fn hum(milliseconds: usize, pauses: &[usize]) -> Vec<f32> {
+        let mut samples: Vec<f32> =
+            (0..milliseconds * SAMPLE_RATE / 1000).map(|n| (n as f32 * 0.3).sin() * 0.4).collect();
+        for pause in pauses {
+            samples[pause * 16..(pause + 300) * 16].fill(0.0);
+        }
+        samples
+    }
+
+    #[test]
+    fn thirty_seconds_are_one_piece() {
+        assert_eq!(pieces(&hum(30_000, &[12_000])).collect::<Vec<_>>(), [0..WINDOW]);
+        assert_eq!(pieces(&[]).count(), 0);
+    }
+
+    #[test]
+    fn pieces_join_without_a_gap_and_none_is_too_long() {
+        for milliseconds in [30_001, 30_900, 45_000, 60_000, 100_000, 301_000] {
+            let samples = hum(milliseconds, &[]);
+            let mut end = 0;
+            for piece in pieces(&samples) {
+                assert_eq!(piece.start, end);
+                assert!((SHORTEST..=WINDOW).contains(&piece.len()), "{milliseconds} ms: {piece:?}");
+                end = piece.end;
+            }
+            assert_eq!(end, samples.len());
+        }
+    }
+
+    #[test]
+    fn the_cut_is_in_the_pause() {
+        let samples = hum(58_000, &[10_000, 23_400, 47_000]);
+        let cuts: Vec<usize> = pieces(&samples).map(|piece| piece.end / 16).collect();
+        assert!((23_400..23_700).contains(&cuts[0]), "{cuts:?}");
+        assert!((47_000..47_300).contains(&cuts[1]), "{cuts:?}");
+        assert_eq!(cuts[2], 58_000);
+    }
+
+    #[test]
+    fn digital_silence_is_cut_as_late_as_it_can_be() {
+        let first = pieces(&vec![0.0; 90 * SAMPLE_RATE]).next().unwrap_or_default();
+        assert!(first.end > WINDOW - SAMPLE_RATE, "{first:?}");
+    }
+}

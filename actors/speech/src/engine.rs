@@ -1,0 +1,145 @@
+//! What is Whisper to the runtime? One set of weights, and a worker with a state of its own for each slot.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
+use megabrain_schemas::{Capability, TranscribeRequest};
+use whisper_rs::{WhisperContext, WhisperContextParameters};
+
+use crate::collect::Limits;
+use crate::config::Config;
+use crate::cores::Cores;
+use crate::language::Languages;
+use crate::transcribe::Transcriber;
+use crate::weights;
+use crate::worker::Worker;
+
+/// A loaded Whisper model.
+pub(crate) struct Speech {
+    /// To the workers. Holds as many jobs as there are workers, which is as many as the runtime has open.
+    jobs: Option<SyncSender<Job>>,
+    workers: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    device: String,
+}
+
+/// What the workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) languages: Languages,
+    /// Language of sounds whose request names none.
+    pub(crate) language: Option<&'static str>,
+    pub(crate) cores: Cores,
+    /// Tokens a second of the last transcription, as the bits of an `f32`.
+    pub(crate) tokens_per_second: AtomicU32,
+}
+
+/// Loads weights. whisper.cpp's messages go into `tracing` from here on.
+///
+/// # Errors
+/// `Weights`, if the file is missing or not a whole Whisper model.
+pub(crate) fn load(path: &Path, parameters: WhisperContextParameters<'_>) -> Result<WhisperContext, LoadError> {
+    whisper_rs::install_logging_hooks();
+    let refused = |why: &dyn std::fmt::Display| {
+        LoadError::Weights(format!(
+            "cannot load the weights {}: {why}; `make setup` fetches the starter models, `megabrain pull` any other",
+            path.display()
+        ))
+    };
+    weights::check(path).map_err(|damage| refused(&damage))?;
+    WhisperContext::new_with_params(path, parameters).map_err(|error| refused(&error))
+}
+
+impl Engine for Speech {
+    const ACTOR: &'static str = "speech";
+
+    type Config = Config;
+
+    fn load(config: Config, host: &Host) -> Result<Self, LoadError> {
+        config.check()?;
+        let (device, parameters) = config.device()?;
+        let context = load(&config.weights, parameters)?;
+        let languages = Languages::of(&context);
+        let language = match &config.language {
+            Some(asked) => languages.choose(Some(asked)).map_err(|fault| LoadError::Config(fault.message))?,
+            None => languages.only(),
+        };
+        let shared = Arc::new(Shared {
+            limits: config.limits(),
+            languages,
+            language,
+            cores: Cores::new(host.threads()),
+            tokens_per_second: AtomicU32::new(0),
+        });
+        let (jobs, inbox) = sync_channel(config.slots);
+        let inbox = Arc::new(Mutex::new(inbox));
+        let mut workers = Vec::with_capacity(config.slots);
+        for slot in 0..config.slots {
+            let transcriber = Transcriber::new(&context).map_err(LoadError::Engine)?;
+            let (worker, inbox) = (Worker::new(transcriber, shared.clone()), inbox.clone());
+            let thread = thread::Builder::new().name(format!("whisper-{slot}"));
+            workers.push(thread.spawn(move || serve(worker, &inbox)).map_err(|error| LoadError::Engine(error.to_string()))?);
+            host.progress((slot + 1) as f32 / config.slots as f32);
+        }
+        Ok(Self { jobs: Some(jobs), workers, shared, device })
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            capabilities: vec![Capability::of::<TranscribeRequest>()],
+            // Containers of sound that some programs name by their other use.
+            accepts: ["audio/*", "application/ogg", "video/webm"].map(str::to_owned).to_vec(),
+            slots: self.workers.len(),
+            device: Some(self.device.clone()),
+            ..Profile::default()
+        }
+    }
+
+    fn start(&mut self, job: Job) {
+        // A worker is free, or about to be. Were all gone, the job would be dropped, which answers `worker_lost`.
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.try_send(job);
+        }
+    }
+
+    /// Nothing: the workers compute, and see for themselves that a job was interrupted.
+    fn step(&mut self) -> Step {
+        Step::Idle
+    }
+
+    fn set_threads(&mut self, threads: usize) {
+        self.shared.cores.set(threads);
+    }
+
+    fn gauges(&self) -> Gauges {
+        let rate = f32::from_bits(self.shared.tokens_per_second.load(Ordering::Relaxed));
+        Gauges { tokens_per_second: f64::from(rate) }
+    }
+}
+
+impl Drop for Speech {
+    /// Waits for what runs.
+    fn drop(&mut self) {
+        self.jobs = None;
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// A worker's thread: takes jobs until the engine is dropped.
+fn serve(mut worker: Worker, inbox: &Mutex<Receiver<Job>>) {
+    loop {
+        // One idle worker waits for a job, the others for the lock; which of them gets the next does not matter.
+        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => worker.work(job),
+            Err(_) => return,
+        }
+    }
+}

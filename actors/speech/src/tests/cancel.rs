@@ -1,0 +1,67 @@
+//! An interruption is seen within 100 ms, wherever the model is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Interrupts a transcription after `delay`; gives how long it went on.
+fn cancel_after(transcriber: &mut Transcriber, samples: &[f32], delay: Duration) -> Duration {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let when = Arc::new(Mutex::new(None));
+    let canceller = thread::spawn({
+        let (cancelled, when) = (cancelled.clone(), when.clone());
+        move || {
+            thread::sleep(delay);
+            *when.lock().unwrap() = Some(Instant::now());
+            cancelled.store(true, Ordering::Relaxed);
+        }
+    });
+    let cores = Cores::new(2);
+    let task = Task {
+        samples,
+        language: Some("en"),
+        limits: &LIMITS,
+        cores: &cores.enter(),
+        is_due: &|| cancelled.load(Ordering::Relaxed),
+    };
+    let outcome = transcriber.transcribe(&task, &mut |_| {});
+    let ended = Instant::now();
+    canceller.join().unwrap();
+    assert!(matches!(outcome, Err(Stop::Interrupted)), "{outcome:?}");
+    let when = when.lock().unwrap().unwrap();
+    ended.duration_since(when)
+}
+
+#[test]
+fn a_cancel_is_seen_in_the_middle_of_the_encoder() {
+    let samples = decode(&media("question.wav")).unwrap().repeat(5);
+    let mut transcriber = transcriber();
+    let mut latencies = Vec::new();
+    // The encoder of the first piece takes at least 300 ms on two cores: all of these are inside it, or in the next.
+    for delay in (20..300).step_by(20) {
+        latencies.push(cancel_after(&mut transcriber, &samples, Duration::from_millis(delay)));
+    }
+    latencies.sort();
+    println!("cancel latency: median {:?}, worst {:?}", latencies[latencies.len() / 2], latencies[latencies.len() - 1]);
+    assert!(latencies[latencies.len() - 1] < Duration::from_millis(100), "{latencies:?}");
+}
+
+#[test]
+fn an_interrupted_state_hears_the_next_sound_as_a_new_one_does() {
+    let samples = decode(&media("question.wav")).unwrap();
+    let mut transcriber = transcriber();
+    let fresh = transcribe(&mut transcriber, &samples).text;
+    for delay in [5, 50, 150, 250, 350] {
+        cancel_after(&mut transcriber, &samples.repeat(5), Duration::from_millis(delay));
+        assert_eq!(transcribe(&mut transcriber, &samples).text, fresh);
+    }
+}
+
+#[test]
+fn a_cancel_before_the_first_packet_ends_decoding() {
+    let outcome = crate::decode::decode(&media("question.mp3"), &LIMITS, &|| true);
+    assert!(matches!(outcome, Err(Stop::Interrupted)), "{outcome:?}");
+}

@@ -1,0 +1,134 @@
+//! How does large media travel? By the name of its bytes, in a JetStream object store.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_nats::jetstream::object_store::{self, ObjectMetadata, ObjectStore};
+use async_nats::jetstream::{self, stream};
+use bytes::Bytes;
+use megabrain_schemas::{BLOB_BUCKET, BlobRef, Fault, FaultKind};
+use tokio::io::AsyncReadExt as _;
+
+use crate::Bus;
+
+/// The bucket that holds media. Cheap to clone.
+#[derive(Clone)]
+pub struct BlobStore {
+    store: ObjectStore,
+    context: jetstream::Context,
+    life: Duration,
+}
+
+impl Bus {
+    /// Opens the bucket; makes it first, with this life and size, if it is not there and this role may.
+    ///
+    /// # Errors
+    /// `unavailable` if JetStream is off or away.
+    pub async fn create_blob_store(&self, life: Duration, max_bytes: i64) -> Result<BlobStore, Fault> {
+        let context = jetstream::new(self.client.clone());
+        let config = object_store::Config {
+            bucket: BLOB_BUCKET.into(),
+            max_age: life,
+            max_bytes,
+            storage: stream::StorageType::File,
+            ..object_store::Config::default()
+        };
+        let store = match context.get_object_store(BLOB_BUCKET).await {
+            Ok(store) => store,
+            Err(_) => context.create_object_store(config).await.map_err(|error| no_store(&error))?,
+        };
+        Ok(BlobStore { store, context, life })
+    }
+
+    /// Opens the bucket that the brain has made.
+    ///
+    /// # Errors
+    /// `unavailable` if there is none, or JetStream is away.
+    pub async fn blob_store(&self) -> Result<BlobStore, Fault> {
+        let context = jetstream::new(self.client.clone());
+        let store = context.get_object_store(BLOB_BUCKET).await.map_err(|error| no_store(&error))?;
+        let stream = context.get_stream(format!("OBJ_{BLOB_BUCKET}")).await.map_err(|error| no_store(&error))?;
+        let life = stream.cached_info().config.max_age;
+        Ok(BlobStore { store, context, life })
+    }
+}
+
+impl BlobStore {
+    /// Stores bytes and gives their name. Bytes that are there already, and in the first half of their life, are not
+    /// stored again: a second put would purge the chunks under whoever reads them.
+    ///
+    /// # Errors
+    /// `overloaded` with used and cap if the bucket is full, `unavailable` if the bus is away.
+    pub async fn put(&self, bytes: &[u8]) -> Result<BlobRef, Fault> {
+        let blob = BlobRef::of(bytes);
+        if let Ok(info) = self.store.info(blob.object_name()).await
+            && info.size == bytes.len()
+            && info.modified.is_some_and(|modified| self.is_young(modified.unix_timestamp()))
+        {
+            return Ok(blob);
+        }
+        let meta = ObjectMetadata { name: blob.object_name().into(), ..ObjectMetadata::default() };
+        let mut reader = bytes;
+        match self.store.put(meta, &mut reader).await {
+            Ok(_) => Ok(blob),
+            Err(error) => Err(self.put_fault(bytes.len(), &error).await),
+        }
+    }
+
+    /// Reads bytes by name and checks that they are what the name says.
+    ///
+    /// # Errors
+    /// `not_found` if they are gone, `engine` if the stored bytes are not what the name says, `too_large` past `limit`.
+    pub async fn get(&self, blob: &BlobRef, limit: usize) -> Result<Bytes, Fault> {
+        let mut object = self.store.get(blob.object_name()).await.map_err(|error| missing(blob, &error))?;
+        let size = object.info().size;
+        if size > limit {
+            return Err(Fault::new(FaultKind::TooLarge, format!("{blob} has {size} bytes, the limit is {limit}")));
+        }
+        let mut bytes = Vec::with_capacity(size);
+        object
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(|error| Fault::unavailable(format!("{blob} could not be read: {error}"), 1000))?;
+        if blob.names(&bytes) {
+            Ok(bytes.into())
+        } else {
+            Err(Fault::engine(format!("the bytes stored as {blob} are not what their name says: put them again")))
+        }
+    }
+
+    /// Checks that the bytes are there, without reading them.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn check(&self, blob: &BlobRef) -> Result<(), Fault> {
+        self.store.info(blob.object_name()).await.map(drop).map_err(|error| missing(blob, &error))
+    }
+
+    fn is_young(&self, modified: i64) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let age = Duration::from_secs(now.saturating_sub(modified.try_into().unwrap_or(0)));
+        self.life.is_zero() || age < self.life / 2
+    }
+
+    async fn put_fault(&self, size: usize, error: &object_store::PutError) -> Fault {
+        let usage = match self.context.get_stream(format!("OBJ_{BLOB_BUCKET}")).await {
+            Ok(mut stream) => stream.info().await.ok().map(|info| (info.state.bytes, info.config.max_bytes)),
+            Err(_) => None,
+        };
+        match usage {
+            Some((used, cap)) if cap > 0 && used.saturating_add(size as u64) > cap.unsigned_abs() => {
+                Fault::new(FaultKind::Overloaded, format!("the blob bucket is full: {used} of {cap} bytes used, {size} more wanted"))
+                    .retry_after(60_000)
+            }
+            _ => Fault::unavailable(format!("could not store {size} bytes: {error}"), 1000),
+        }
+    }
+}
+
+fn missing(blob: &BlobRef, error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(FaultKind::NotFound, format!("{blob} is not in the blob store: {error}"))
+}
+
+fn no_store(error: &dyn std::fmt::Display) -> Fault {
+    Fault::unavailable(format!("the blob store cannot be opened: {error}"), 1000)
+}

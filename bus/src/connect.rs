@@ -1,0 +1,223 @@
+//! How does one get on the bus, and how does one learn that it is away?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{ConnectOptions, Event};
+use megabrain_schemas::{Fault, FaultKind, Name};
+use tokio::sync::watch;
+use ulid::Ulid;
+
+use crate::inbox::Inbox;
+
+/// Who is asking to be let on.
+#[derive(Clone, Default)]
+pub enum Credentials {
+    /// Nobody in particular, or whoever the URL names.
+    #[default]
+    None,
+    /// A user and a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// The path of a NATS credentials file.
+    File(std::path::PathBuf),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Password { user, .. } => write!(f, "Password({user}, …)"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Server address: `nats://127.0.0.1:4222`.
+    pub url: String,
+    /// Who is asking.
+    pub credentials: Credentials,
+    /// The connection's name, as `nats server report connections` shows it.
+    pub name: String,
+    /// First token of this connection's inboxes. A role that may not read other inboxes has one of its own.
+    pub inbox_prefix: &'static str,
+    /// Messages that one subscription holds for a slow reader before it drops.
+    pub subscription_capacity: usize,
+    /// True: return at once and keep trying when the server is not there yet.
+    pub wait_for_server: bool,
+}
+
+impl Options {
+    /// A plain client of this server.
+    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            credentials: Credentials::None,
+            name: name.into(),
+            inbox_prefix: "_INBOX",
+            subscription_capacity: 65_536,
+            wait_for_server: false,
+        }
+    }
+
+    /// Says who is asking.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+}
+
+/// The bus cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No server, or it refused.
+    #[error("cannot connect to the bus at {url}: {source}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// Why.
+        source: async_nats::ConnectError,
+    },
+    /// A credentials file cannot be read.
+    #[error("cannot read the credentials file {path}: {source}")]
+    Credentials {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server would not take the first subscription.
+    #[error("cannot listen on the bus: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+}
+
+/// Whether the server can be reached now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It can.
+    Up,
+    /// It cannot; the client is trying.
+    Down,
+}
+
+/// A connection. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: async_nats::Client,
+    pub(crate) inbox: Arc<Inbox>,
+    link: watch::Receiver<Link>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Bus {
+    /// Connects, and from then on reconnects for ever by itself.
+    ///
+    /// # Errors
+    /// The server is not there (unless `wait_for_server`), or refuses the credentials.
+    pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let (link_sender, link) = watch::channel(Link::Up);
+        let inbox = Arc::new(Inbox::new(format!("{}.{}", options.inbox_prefix, Ulid::new())));
+        let client = connect_options(&options, link_sender, inbox.clone())
+            .await?
+            .connect(&options.url)
+            .await
+            .map_err(|source| ConnectError::Connect { url: options.url.clone(), source })?;
+        inbox.clone().listen(client.subscribe(inbox.wildcard()).await?);
+        Ok(Self { client, inbox, link, runtime: tokio::runtime::Handle::current() })
+    }
+
+    /// The largest message that the server in reach takes, in bytes, headers included.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Whether the server can be reached now.
+    pub fn link(&self) -> Link {
+        *self.link.borrow()
+    }
+
+    /// Tells each change of the link.
+    pub fn watch_link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    /// Waits until everything sent so far has reached the server.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub async fn flush(&self) -> Result<(), Fault> {
+        self.client.flush().await.map_err(|error| away(&error))
+    }
+
+    /// Terminal answers that came for calls that had one already, or that nobody waited for any more.
+    pub fn late_terminals(&self) -> u64 {
+        self.inbox.late_terminals()
+    }
+
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+}
+
+pub(crate) fn away(error: &dyn std::fmt::Display) -> Fault {
+    Fault::unavailable(format!("the bus is away: {error}"), 1000)
+}
+
+/// A new work id: a ULID, so that ids sort by time.
+pub(crate) fn new_work() -> Name {
+    Name::sanitized(&Ulid::new().to_string())
+}
+
+async fn connect_options(
+    options: &Options,
+    link: watch::Sender<Link>,
+    inbox: Arc<Inbox>,
+) -> Result<ConnectOptions, ConnectError> {
+    let base = match &options.credentials {
+        Credentials::None => ConnectOptions::new(),
+        Credentials::Password { user, password } => {
+            ConnectOptions::with_user_and_password(user.clone(), password.clone())
+        }
+        Credentials::File(path) => ConnectOptions::with_credentials_file(path)
+            .await
+            .map_err(|source| ConnectError::Credentials { path: path.display().to_string(), source })?,
+    };
+    let base = base
+        .name(&options.name)
+        .custom_inbox_prefix(options.inbox_prefix)
+        .subscription_capacity(options.subscription_capacity)
+        .ping_interval(Duration::from_secs(5))
+        .reconnect_delay_callback(|attempt| {
+            Duration::from_millis(50 << attempt.min(5)).min(Duration::from_secs(1))
+        })
+        .event_callback(move |event| {
+            match event {
+                Event::Connected => {
+                    link.send_replace(Link::Up);
+                }
+                Event::Disconnected | Event::Closed => {
+                    link.send_replace(Link::Down);
+                    inbox.fail_all(&Fault::new(
+                        FaultKind::Unavailable,
+                        "the bus went away while the answer was awaited",
+                    ));
+                }
+                Event::SlowConsumer(subscription) => {
+                    tracing::warn!(subscription, "messages dropped: this process reads too slowly");
+                }
+                Event::ServerError(error) => tracing::warn!(%error, "the server refused something"),
+                Event::ClientError(error) => tracing::debug!(%error, "the client stumbled"),
+                Event::LameDuckMode | Event::Draining => {}
+            }
+            std::future::ready(())
+        });
+    Ok(if options.wait_for_server { base.retry_on_initial_connect() } else { base })
+}

@@ -1,0 +1,124 @@
+//! What travels in a message's headers beside its body?
+
+use std::time::{Duration, Instant};
+
+use async_nats::{HeaderMap, HeaderValue};
+use megabrain_schemas::{Codec, DecodeError, Fault, Name, headers};
+use serde::Deserialize;
+
+/// What a request says about itself, from its headers and, where those are silent, from its body.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// The work's id.
+    pub work: Name,
+    /// The leg's path within its work.
+    pub leg: Option<String>,
+    /// When the time is up.
+    pub deadline: Option<Instant>,
+    /// The higher goes first in a queue.
+    pub priority: i32,
+    /// W3C trace context, as it came.
+    pub traceparent: Option<String>,
+}
+
+impl Meta {
+    /// A new work with a fresh id, no deadline, priority 0.
+    pub fn new() -> Self {
+        Self { work: crate::connect::new_work(), leg: None, deadline: None, priority: 0, traceparent: None }
+    }
+
+    /// Time left; `None` without a deadline.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The headers that carry this on to the next hop. The deadline goes as what is left of it now.
+    pub(crate) fn to_headers(&self) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        map.insert(headers::WORK, value(self.work.as_str()));
+        if let Some(leg) = &self.leg {
+            map.insert(headers::LEG, value(leg));
+        }
+        if let Some(left) = self.time_left() {
+            map.insert(headers::DEADLINE_MS, value(&left.as_millis().to_string()));
+        }
+        if self.priority != 0 {
+            map.insert(headers::PRIORITY, value(&self.priority.to_string()));
+        }
+        if let Some(traceparent) = &self.traceparent {
+            map.insert(headers::TRACEPARENT, value(traceparent));
+        }
+        map
+    }
+
+    /// Reads headers, and the body where they do not name the work. An id is made where nobody gave one.
+    ///
+    /// # Errors
+    /// `invalid_request`, naming the header or field.
+    pub(crate) fn read(map: Option<&HeaderMap>, codec: Codec, body: &[u8]) -> Result<Self, Fault> {
+        let text = |name: &str| map.and_then(|map| map.get(name)).map(HeaderValue::as_str);
+        let work = text(headers::WORK)
+            .map(Name::new)
+            .transpose()
+            .map_err(|error| Fault::invalid(format!("header {}: {error}", headers::WORK)))?;
+        // A program that sends the work header sends the others too: its body need not be read twice.
+        let (work, deadline_ms) = match work {
+            Some(work) => (work, None),
+            None => {
+                let fields: Fields = codec.decode(body)?;
+                (fields.work.unwrap_or_else(crate::connect::new_work), fields.deadline_ms)
+            }
+        };
+        let deadline_ms = number::<u64>(text(headers::DEADLINE_MS), headers::DEADLINE_MS)?.or(deadline_ms);
+        let deadline = deadline_ms
+            // Past a year it is no deadline, and an Instant cannot hold everything that a u64 can.
+            .filter(|milliseconds| *milliseconds < 31_536_000_000)
+            .and_then(|milliseconds| Instant::now().checked_add(Duration::from_millis(milliseconds)));
+        Ok(Self {
+            work,
+            leg: text(headers::LEG).map(str::to_owned),
+            deadline,
+            priority: number::<i32>(text(headers::PRIORITY), headers::PRIORITY)?.unwrap_or(0),
+            traceparent: text(headers::TRACEPARENT).map(str::to_owned),
+        })
+    }
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The fields of any request that a header could have carried.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(default)]
+    work: Option<Name>,
+    #[serde(default)]
+    deadline_ms: Option<u64>,
+}
+
+/// Tells the codec of a message.
+pub(crate) fn codec_of(map: Option<&HeaderMap>, body: &[u8]) -> Result<Codec, DecodeError> {
+    let content_type = map.and_then(|map| map.get(headers::CONTENT_TYPE)).map(HeaderValue::as_str);
+    Codec::detect(content_type, body)
+}
+
+fn number<T: std::str::FromStr>(text: Option<&str>, name: &str) -> Result<Option<T>, Fault> {
+    text.map(|text| {
+        text.trim()
+            .parse()
+            .map_err(|_| Fault::invalid(format!("header {name}: {text:?} is not a whole number in range")))
+    })
+    .transpose()
+}
+
+/// A header's value; control characters, which would break the protocol, become spaces.
+pub(crate) fn value(text: &str) -> HeaderValue {
+    if text.bytes().any(|byte| byte == b'\r' || byte == b'\n') {
+        HeaderValue::from(text.replace(['\r', '\n'], " "))
+    } else {
+        HeaderValue::from(text)
+    }
+}

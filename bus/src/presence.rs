@@ -1,0 +1,119 @@
+//! How do the parts of a brain know of each other? By typed events, and a roster of who was heard lately.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use async_nats::{Subject, Subscriber};
+use futures::StreamExt as _;
+use megabrain_schemas::subject::{self, Address};
+use megabrain_schemas::{Codec, Fault, ModelState, Name, Presence};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Bus;
+use crate::publish::Outgoing;
+
+/// An instance that was not heard for this long is taken for dead: three beats of presence.
+const SILENCE: Duration = Duration::from_millis(3200);
+
+/// One event: who sent it, and what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event<T> {
+    /// The last token of the subject.
+    pub who: Name,
+    /// The body.
+    pub body: T,
+}
+
+/// Events of one kind.
+pub struct EventStream<T> {
+    subscriber: Subscriber,
+    body: PhantomData<T>,
+}
+
+impl Bus {
+    /// Tells everybody `body` on `mb.v1.event.<kind>.<who>`. Does not wait.
+    pub fn tell<T: Serialize>(&self, kind: &str, who: &Name, body: &T) {
+        let sent = Codec::MessagePack.encode(body).and_then(|payload| {
+            self.send_now(Outgoing {
+                subject: Subject::from(subject::event(kind, who)),
+                reply: None,
+                headers: None,
+                payload: payload.into(),
+            })
+        });
+        if let Err(fault) = sent {
+            tracing::debug!(%fault, kind, %who, "event not sent");
+        }
+    }
+
+    /// Listens to events of one kind from everybody, or from one.
+    ///
+    /// # Errors
+    /// `unavailable` if the connection is closed.
+    pub async fn events<T: DeserializeOwned>(&self, kind: &str, who: Option<&Name>) -> Result<EventStream<T>, Fault> {
+        let subject = subject::event(kind, who.map_or("*", Name::as_str));
+        let subscriber = self.client.subscribe(subject).await.map_err(|error| crate::connect::away(&error))?;
+        Ok(EventStream { subscriber, body: PhantomData })
+    }
+}
+
+impl<T: DeserializeOwned> EventStream<T> {
+    /// The next event that can be read; `None` when the subscription has ended. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event<T>> {
+        loop {
+            let message = self.subscriber.next().await?;
+            let Some(Address::Event(_, who)) = Address::parse(&message.subject) else { continue };
+            let body = Codec::detect(None, &message.payload).and_then(|codec| codec.decode(&message.payload));
+            match body {
+                Ok(body) => return Some(Event { who, body }),
+                Err(error) => tracing::debug!(%error, subject = %message.subject, "unreadable event"),
+            }
+        }
+    }
+}
+
+/// Who is there: the last presence of every instance that was heard lately.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    seen: BTreeMap<Name, (Presence, Instant)>,
+}
+
+impl Roster {
+    /// Notes a presence.
+    pub fn note(&mut self, presence: Presence) {
+        self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
+    }
+
+    /// Drops and gives those who were not heard lately.
+    pub fn take_silent(&mut self) -> Vec<Presence> {
+        let silent: Vec<Name> = self
+            .seen
+            .iter()
+            .filter(|(_, (_, heard))| heard.elapsed() > SILENCE)
+            .map(|(instance, _)| instance.clone())
+            .collect();
+        silent.iter().filter_map(|instance| self.seen.remove(instance)).map(|(presence, _)| presence).collect()
+    }
+
+    /// Everybody who was heard lately, by instance.
+    pub fn all(&self) -> impl Iterator<Item = &Presence> {
+        self.seen.values().map(|(presence, _)| presence)
+    }
+
+    /// One instance.
+    pub fn get(&self, instance: &Name) -> Option<&Presence> {
+        self.seen.get(instance).map(|(presence, _)| presence)
+    }
+
+    /// Every instance of a model, in any state.
+    pub fn of_model<'a>(&'a self, model: &'a Name) -> impl Iterator<Item = &'a Presence> {
+        self.all().filter(move |presence| presence.model == *model)
+    }
+
+    /// The instances that serve now.
+    pub fn ready(&self) -> impl Iterator<Item = &Presence> {
+        self.all().filter(|presence| presence.state == ModelState::Ready)
+    }
+}

@@ -1,0 +1,201 @@
+//! How is a request taken off the bus and answered exactly once?
+
+use async_nats::{HeaderMap, HeaderValue, Message, Subject, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use megabrain_schemas::{Codec, Fault, FaultReply, Name, Stamp, headers, subject};
+use serde::Serialize;
+
+use crate::publish::Outgoing;
+use crate::{Bus, Meta};
+
+/// JSON bodies up to this size are looked into on the runtime's own thread: well under half a millisecond.
+const LOOK_INSIDE: usize = 64 * 1024;
+
+/// A request as it came, checked as far as it can be without knowing what it asks.
+pub struct Incoming {
+    /// Where it was sent.
+    pub subject: Subject,
+    /// Its body.
+    pub payload: Bytes,
+    /// What its headers (or body) say of it.
+    pub meta: Meta,
+    /// Its `Content-Type`, where it has one.
+    pub content_type: Option<String>,
+    /// The way back.
+    pub responder: Responder,
+}
+
+/// Requests of one subscription.
+pub struct Requests {
+    bus: Bus,
+    subscriber: Subscriber,
+}
+
+impl Bus {
+    /// Listens on a subject, in a queue group if one is named.
+    ///
+    /// # Errors
+    /// `unavailable` if the connection is closed.
+    pub async fn serve(&self, subject: &str, queue: Option<&Name>) -> Result<Requests, Fault> {
+        let subject = subject.to_owned();
+        let subscribed = match queue {
+            Some(group) => self.client.queue_subscribe(subject, group.to_string()).await,
+            None => self.client.subscribe(subject).await,
+        };
+        let subscriber = subscribed.map_err(|error| crate::connect::away(&error))?;
+        Ok(Requests { bus: self.clone(), subscriber })
+    }
+}
+
+impl Requests {
+    /// The next request that can be answered; `None` when the subscription has ended. Cancel-safe.
+    ///
+    /// What cannot be understood is answered with a fault here. What names no inbox to reply to is dropped: a server
+    /// lets a responder publish to any reply subject, so a forged one would make us write where its sender may not.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        loop {
+            let message = self.subscriber.next().await?;
+            let Some(reply) = inbox_of(&message) else {
+                tracing::debug!(subject = %message.subject, reply = ?message.reply, "request without an inbox dropped");
+                continue;
+            };
+            match read(&self.bus, message, reply).await {
+                Ok(incoming) => return Some(incoming),
+                Err((responder, fault)) => responder.fail(&fault),
+            }
+        }
+    }
+
+    /// Takes nothing new; what has arrived is still given by [`Requests::next`].
+    pub async fn drain(&mut self) {
+        if let Err(error) = self.subscriber.drain().await {
+            tracing::debug!(%error, "subscription could not be drained");
+        }
+    }
+}
+
+/// The reply subject, if there is one and it may be answered.
+fn inbox_of(message: &Message) -> Option<Subject> {
+    message.reply.clone().filter(|reply| subject::is_inbox(reply))
+}
+
+async fn read(bus: &Bus, message: Message, reply: Subject) -> Result<Incoming, (Responder, Fault)> {
+    let map = message.headers.as_ref();
+    let codec = match crate::meta::codec_of(map, &message.payload) {
+        Ok(codec) => codec,
+        Err(error) => return Err((Responder::new(bus.clone(), reply, Codec::Json, None), error.into())),
+    };
+    let needs_body = map.is_none_or(|map| map.get(headers::WORK).is_none());
+    let meta = if needs_body && codec == Codec::Json && message.payload.len() > LOOK_INSIDE {
+        let (headers, payload) = (message.headers.clone(), message.payload.clone());
+        tokio::task::spawn_blocking(move || Meta::read(headers.as_ref(), codec, &payload))
+            .await
+            .unwrap_or_else(|error| Err(Fault::engine(format!("reading the message failed: {error}"))))
+    } else {
+        Meta::read(map, codec, &message.payload)
+    };
+    match meta {
+        Ok(meta) => {
+            let content_type =
+                map.and_then(|map| map.get(headers::CONTENT_TYPE)).map(|value| value.as_str().to_owned());
+            let responder = Responder::new(bus.clone(), reply, codec, Some(meta.work.clone()));
+            Ok(Incoming { subject: message.subject, payload: message.payload, meta, content_type, responder })
+        }
+        Err(fault) => Err((Responder::new(bus.clone(), reply, codec, None), fault)),
+    }
+}
+
+/// The way back to one caller. Works from any thread and waits for nobody.
+pub struct Responder {
+    bus: Bus,
+    reply: Subject,
+    codec: Codec,
+    stamp: Stamp,
+    next_seq: u64,
+}
+
+impl Responder {
+    pub(crate) fn new(bus: Bus, reply: Subject, codec: Codec, work: Option<Name>) -> Self {
+        Self { bus, reply, codec, stamp: Stamp { work, ..Stamp::default() }, next_seq: 0 }
+    }
+
+    /// Where the answer goes.
+    pub fn reply(&self) -> &Subject {
+        &self.reply
+    }
+
+    /// How the caller writes, and so how it is answered.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Names the model in every frame and answer.
+    #[must_use]
+    pub fn from_model(mut self, model: Name) -> Self {
+        self.stamp.model = Some(model);
+        self
+    }
+
+    /// Sends one numbered frame. With `probe`, the server reports there if the caller's inbox is gone.
+    pub fn frame<T: Serialize + ?Sized>(&mut self, body: &T, probe: Option<String>) {
+        let stamp = Stamp { seq: Some(self.next_seq), ..self.stamp.clone() };
+        self.next_seq += 1;
+        let sent = self.codec.encode(&Stamped { stamp: &stamp, body }).and_then(|payload| {
+            self.bus.send_now(Outgoing {
+                subject: self.reply.clone(),
+                reply: probe.map(Subject::from),
+                headers: None,
+                payload: payload.into(),
+            })
+        });
+        if let Err(fault) = sent {
+            // The reader sees the gap in the numbers.
+            tracing::warn!(%fault, "frame not sent");
+        }
+    }
+
+    /// Sends the terminal answer. One that cannot be sent, for its size say, becomes the fault that says so.
+    pub fn answer<T: Serialize + ?Sized>(self, body: &T) {
+        let seq = (self.next_seq > 0).then_some(self.next_seq);
+        let stamp = Stamp { seq, done: true, ..self.stamp.clone() };
+        let sent = self.codec.encode(&Stamped { stamp: &stamp, body }).and_then(|payload| {
+            self.bus.send_now(Outgoing {
+                subject: self.reply.clone(),
+                reply: None,
+                headers: None,
+                payload: payload.into(),
+            })
+        });
+        if let Err(fault) = sent {
+            self.fail(&fault);
+        }
+    }
+
+    /// Sends a fault as the terminal answer.
+    pub fn fail(self, fault: &Fault) {
+        let body = FaultReply { work: self.stamp.work.clone(), error: fault.clone(), done: true };
+        let mut map = HeaderMap::new();
+        map.insert(headers::SERVICE_ERROR, crate::meta::value(fault.kind.as_str()));
+        map.insert(headers::SERVICE_ERROR_CODE, HeaderValue::from(fault.kind.code().to_string()));
+        let sent = self.codec.encode(&body).and_then(|payload| {
+            self.bus.send_now(Outgoing {
+                subject: self.reply.clone(),
+                reply: None,
+                headers: Some(map),
+                payload: payload.into(),
+            })
+        });
+        if let Err(error) = sent {
+            tracing::warn!(%error, %fault, "fault not sent");
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Stamped<'a, T: ?Sized> {
+    #[serde(flatten)]
+    stamp: &'a Stamp,
+    #[serde(flatten)]
+    body: &'a T,
+}
