@@ -11,6 +11,9 @@ use std::{env, fs};
 /// Where the libraries may be, seen from the executable; `devices.rs` looks for backends in the same places.
 const RUN_PATHS: [&str; 3] = ["$ORIGIN", "$ORIGIN/lib/megabrain", "$ORIGIN/../lib/megabrain"];
 
+/// What the executable asks for when it starts. The others of llama.cpp's libraries are not used.
+const AT_START: [&str; 3] = ["libggml-base.so.0", "libggml.so.0", "libllama.so.0"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     for path in RUN_PATHS {
@@ -28,17 +31,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     for library in shared_libraries(&build.join("lib"))?.into_iter().chain(shared_libraries(&backends)?) {
         place(&library, &native)?;
     }
+    for folder in [profile_folder.clone(), profile_folder.join("deps"), profile_folder.join("examples")] {
+        remove_dangling_links(&folder)?;
+    }
     Ok(())
 }
 
-/// The files that a program asks for when it starts: `libllama.so.0`, and `libggml-cpu-haswell.so`.
+/// The libraries of a folder that are needed at run time.
 fn shared_libraries(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let is_backend = name.starts_with("libggml-cpu") && name.ends_with(".so");
-        if is_backend || name.ends_with(".so.0") {
+        let is_backend = name.starts_with("libggml-cpu-") && name.ends_with(".so");
+        if is_backend || AT_START.contains(&name) {
             found.push(path);
         }
     }
@@ -55,6 +61,20 @@ fn place(library: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     }
     if fs::hard_link(&source, &target).is_err() {
         fs::copy(&source, &target)?;
+    }
+    Ok(())
+}
+
+/// Removes the links to nowhere (`libllama.so` -> `libllama.so.0`) that llama-cpp-sys-2 leaves beside the executables:
+/// when it is built once more, with other features, it stumbles over them.
+fn remove_dangling_links(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        let is_library = path.extension().is_some_and(|extension| extension == "so");
+        if is_library && path.is_symlink() && !path.exists() {
+            fs::remove_file(&path)?;
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_nats::jetstream::object_store::{self, ObjectMetadata, ObjectStore};
+use async_nats::jetstream::object_store::{self, ObjectMetadata, ObjectStore, PutErrorKind};
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use megabrain_schemas::{BLOB_BUCKET, BlobRef, Fault, FaultKind};
@@ -70,6 +70,8 @@ impl BlobStore {
         let mut reader = bytes;
         match self.store.put(meta, &mut reader).await {
             Ok(_) => Ok(blob),
+            // Stored; old chunks of the same bytes, which only some roles may purge, stay to the end of their life.
+            Err(error) if error.kind() == PutErrorKind::PurgeOldChunks => Ok(blob),
             Err(error) => Err(self.put_fault(bytes.len(), &error).await),
         }
     }
@@ -94,6 +96,21 @@ impl BlobStore {
         } else {
             Err(Fault::engine(format!("the bytes stored as {blob} are not what their name says: put them again")))
         }
+    }
+
+    /// The first 8 KiB, unchecked: enough to tell what kind of media it is.
+    ///
+    /// # Errors
+    /// `not_found` if the blob is gone.
+    pub async fn head(&self, blob: &BlobRef) -> Result<Vec<u8>, Fault> {
+        let object = self.store.get(blob.object_name()).await.map_err(|error| missing(blob, &error))?;
+        let mut head = Vec::with_capacity(8192);
+        object
+            .take(8192)
+            .read_to_end(&mut head)
+            .await
+            .map_err(|error| Fault::unavailable(format!("{blob} could not be read: {error}"), 1000))?;
+        Ok(head)
     }
 
     /// Checks that the bytes are there, without reading them.

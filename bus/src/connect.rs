@@ -139,6 +139,11 @@ impl Bus {
         self.client.max_payload()
     }
 
+    /// True once the first connection is made, and while it lasts.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
     /// Whether the server can be reached now.
     pub fn link(&self) -> Link {
         *self.link.borrow()

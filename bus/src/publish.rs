@@ -58,6 +58,11 @@ impl Bus {
         Ok(())
     }
 
+    /// Runs a future on the runtime of this connection, from any thread.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime().spawn(future);
+    }
+
     fn check_size(&self, message: &Outgoing) -> Result<(), Fault> {
         let size = message.payload.len() + message.headers.as_ref().map_or(0, header_bytes);
         let limit = self.max_payload();

@@ -172,6 +172,18 @@ impl Responder {
         }
     }
 
+    /// Passes on a message that somebody else has answered with; gives itself back unless it was the last.
+    pub fn relay(self, payload: Bytes, is_last: bool) -> Option<Self> {
+        let message = Outgoing { subject: self.reply.clone(), reply: None, headers: None, payload };
+        match self.bus.send_now(message) {
+            Err(fault) if is_last => {
+                self.fail(&fault);
+                None
+            }
+            _ => (!is_last).then_some(self),
+        }
+    }
+
     /// Sends a fault as the terminal answer.
     pub fn fail(self, fault: &Fault) {
         let body = FaultReply { work: self.stamp.work.clone(), error: fault.clone(), done: true };

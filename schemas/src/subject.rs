@@ -122,6 +122,7 @@ pub fn is_inbox(reply: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -7,73 +7,73 @@ use serde::Deserialize;
 /// A language model's own table of the brain file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// Path of the GGUF file; of several parts, the first one.
-    pub weights: PathBuf,
+    pub(crate) weights: PathBuf,
 
     /// Where the model lives: `auto`, `ram`, `cuda0`, `vulkan0`, `rocm0` … (`megabrain devices` lists them). `auto`
     /// takes the first graphics card with enough free memory, else RAM. Default: `auto`.
     #[serde(default = "default_device")]
-    pub device: String,
+    pub(crate) device: String,
 
     /// Where the experts of a mixture-of-experts model live: `device`, or `ram` to keep on the card only what every
     /// token needs. Default: `device`.
     #[serde(default)]
-    pub experts: Experts,
+    pub(crate) experts: Experts,
 
     /// How many layers live on the card, the rest in RAM. Default: all.
     #[serde(default)]
-    pub gpu_layers: Option<u32>,
+    pub(crate) gpu_layers: Option<u32>,
 
     /// The longest conversation, in tokens, prompt and answer together. Default: what the model was trained for, but
     /// no more than 4096.
     #[serde(default)]
-    pub context: Option<u32>,
+    pub(crate) context: Option<u32>,
 
     /// Conversations computed at the same time, 1 to 256; each has a `context` of its own. Default: 4.
     #[serde(default = "default_slots")]
-    pub slots: u32,
+    pub(crate) slots: u32,
 
     /// The most prompt tokens computed in one step, 16 to 8192. Fewer are taken where a step would last longer than
     /// 100 ms. Default: 512.
     #[serde(default = "default_batch")]
-    pub batch: u32,
+    pub(crate) batch: u32,
 
     /// The longest answer, in tokens, where a request does not say. Default: 512.
     #[serde(default = "default_max_tokens")]
-    pub max_tokens: u32,
+    pub(crate) max_tokens: u32,
 
     /// Randomness where a request does not say, 0 to 2; 0 always takes the likeliest token. Default: 0.8.
     #[serde(default = "default_temperature")]
-    pub temperature: f32,
+    pub(crate) temperature: f32,
 
     /// Where a request does not say: keep only the likeliest tokens whose chances add up to this, 0 to 1. Default: 0.95.
     #[serde(default = "default_top_p")]
-    pub top_p: f32,
+    pub(crate) top_p: f32,
 
     /// Seed of the randomness where a request does not say. Default: another one for every request.
     #[serde(default)]
-    pub seed: Option<u32>,
+    pub(crate) seed: Option<u32>,
 
     /// Map the file into memory instead of reading it: starts faster, and shares pages with other processes.
     /// Default: true.
     #[serde(default = "default_mmap")]
-    pub mmap: bool,
+    pub(crate) mmap: bool,
 
     /// Path of a Jinja chat template to use instead of the one in the GGUF file. Default: none.
     #[serde(default)]
-    pub chat_template: Option<PathBuf>,
+    pub(crate) chat_template: Option<PathBuf>,
 
     /// Use this build of the processor backend (`haswell`, `x64` …) and not the best one, for machines that promise
     /// instructions which they do not have. `MEGABRAIN_CPU_VARIANT` says the same for all models. Default: the best.
     #[serde(default)]
-    pub cpu_variant: Option<String>,
+    pub(crate) cpu_variant: Option<String>,
 }
 
 /// Where the experts of a mixture-of-experts model live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Experts {
+pub(crate) enum Experts {
     /// With the rest of the model.
     #[default]
     Device,

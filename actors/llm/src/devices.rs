@@ -165,13 +165,24 @@ pub(crate) fn devices() -> Vec<Device> {
                     description: device.description,
                     backend: device.backend,
                     memory_total_bytes: device.memory_total as u64,
-                    memory_free_bytes: device.memory_free as u64,
+                    memory_free_bytes: free_memory(device.device_type).unwrap_or(device.memory_free as u64),
                     index: device.index,
                 })
             })
             .collect();
     devices.sort_by_key(Device::is_ram);
     devices
+}
+
+/// What the processor can still have, which ggml takes for all of it.
+fn free_memory(kind: LlamaBackendDeviceType) -> Option<u64> {
+    if kind != LlamaBackendDeviceType::Cpu {
+        return None;
+    }
+    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 /// Chooses the device that a model asks for; for `auto` the first graphics card on which `fits` says yes, else RAM.

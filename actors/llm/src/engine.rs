@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use llama_cpp_2::token::LlamaToken;
 use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
 use megabrain_schemas::{Capability, ChatRequest, Fault, FaultKind};
 
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::load::Native;
 use crate::prompt::ChatTemplate;
 use crate::sampler::Sampling;
-use crate::sequence::Task;
+use crate::sequence::{Output, Task};
 use crate::slot::Slot;
 
 /// Stop texts that a request may have; more would cost every token a search.
@@ -67,24 +68,8 @@ impl Engine for Llm {
         let results = self.batcher.step();
         let tokens = results.iter().flat_map(|(_, result)| result).map(|output| output.tokens).sum();
         for (id, result) in results {
-            let Some(slot) = self.slots.get_mut(id) else { continue };
-            let finish = match &result {
-                Ok(output) => output.finish,
-                Err(_) => None,
-            };
-            match (result, finish) {
-                (Ok(output), None) => slot.iter_mut().for_each(|slot| slot.deliver(&output)),
-                (Ok(output), Some(reason)) => {
-                    if let Some(mut slot) = slot.take() {
-                        slot.deliver(&output);
-                        slot.answer(reason);
-                    }
-                }
-                (Err(fault), _) => {
-                    if let Some(slot) = slot.take() {
-                        slot.fail(fault);
-                    }
-                }
+            if let Some(place) = self.slots.get_mut(id) {
+                settle(place, result);
             }
         }
         self.rate.measured(tokens, began.elapsed());
@@ -152,7 +137,7 @@ impl Llm {
         Ok(Task { prompt: self.prompt(&text)?, max_tokens: max_tokens as usize, sampling, stops: request.stop.clone() })
     }
 
-    fn prompt(&mut self, text: &str) -> Result<Vec<llama_cpp_2::token::LlamaToken>, Fault> {
+    fn prompt(&mut self, text: &str) -> Result<Vec<LlamaToken>, Fault> {
         // Megabytes need not be read to know that they are too many.
         let at_least = text.len() / self.longest_token.max(1);
         if at_least > self.capacity {
@@ -176,6 +161,21 @@ impl Llm {
                 slot.fail(fault);
             }
         }
+    }
+}
+
+/// Hands on what a step gave, and frees the slot with the last of it.
+fn settle(place: &mut Option<Slot>, result: Result<Output, Fault>) {
+    let Some(mut slot) = place.take() else { return };
+    match result {
+        Ok(output) => {
+            slot.deliver(&output);
+            match output.finish {
+                Some(reason) => slot.answer(reason),
+                None => *place = Some(slot),
+            }
+        }
+        Err(fault) => slot.fail(fault),
     }
 }
 

@@ -57,7 +57,11 @@ impl Estimate {
         let first_on_device = layers.saturating_sub(config.gpu_layers.unwrap_or(layers));
         let is_on_device = |tensor: &&Tensor| !device.is_ram() && goes_to_device(tensor, config.experts, first_on_device);
         let weights: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();
-        let weights_on_device: u64 = tensors.iter().filter(is_on_device).map(|tensor| tensor.bytes).sum();
+        let mut weights_on_device: u64 = tensors.iter().filter(is_on_device).map(|tensor| tensor.bytes).sum();
+        let weights_in_ram = weights - weights_on_device;
+        if !device.is_ram() {
+            weights_on_device += tied_output(&tensors);
+        }
         let layers_on_device = if device.is_ram() { 0 } else { u64::from(layers - first_on_device) };
         let kv_on_device = heard.cache_bytes * layers_on_device / u64::from(layers.max(1));
         let compute = |on_device: bool| -> u64 {
@@ -65,7 +69,7 @@ impl Estimate {
             buffers.filter(|buffer| (buffer.place.to_lowercase() == device.name) == on_device).map(|buffer| buffer.bytes).sum()
         };
 
-        let ram = Share::new(RAM, weights - weights_on_device, heard.cache_bytes - kv_on_device, compute(false));
+        let ram = Share::new(RAM, weights_in_ram, heard.cache_bytes - kv_on_device, compute(false));
         let mut places = vec![ram.free(crate::devices::devices().iter().find(|device| device.is_ram()))];
         if !device.is_ram() {
             places.insert(0, Share::new(&device.name, weights_on_device, kv_on_device, compute(true)).free(Some(device)));
@@ -103,6 +107,14 @@ fn goes_to_device(tensor: &Tensor, experts: Experts, first_layer: u32) -> bool {
     }
     let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()).and_then(|number| number.parse().ok());
     layer.is_none_or(|layer: u32| layer >= first_layer)
+}
+
+/// Models without an output matrix use the embeddings for it, and the card gets a copy of them.
+fn tied_output(tensors: &[Tensor]) -> u64 {
+    if tensors.iter().any(|tensor| tensor.name == "output.weight") {
+        return 0;
+    }
+    tensors.iter().filter(|tensor| tensor.name == "token_embd.weight").map(|tensor| tensor.bytes).sum()
 }
 
 #[cfg(test)]

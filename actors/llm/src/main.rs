@@ -1,4 +1,4 @@
-//! A language model as an actor: llama.cpp on the bus.
+//! `megabrain-llm`: how does a language model become an actor? llama.cpp, driven step by step.
 
 mod bare;
 mod batcher;
@@ -20,6 +20,8 @@ mod testing;
 mod text;
 mod tools;
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     tools::run().unwrap_or_else(megabrain_runtime::run::<engine::Llm>)
 }

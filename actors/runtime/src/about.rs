@@ -161,7 +161,7 @@ fn to_u32(count: usize) -> u32 {
 }
 
 /// Resident memory of this process, in bytes; 0 where the system does not tell (`/proc/self/statm`, field 2, in pages).
-fn resident_bytes() -> u64 {
+pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64

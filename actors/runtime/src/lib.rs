@@ -17,6 +17,7 @@ mod report;
 mod run;
 pub mod supervision;
 
+pub use about::resident_bytes;
 pub use engine::{Engine, Gauges, LoadError, Profile, STEP_BOUND, Step};
 pub use host::{Host, Waker};
 pub use job::{Interrupt, Job};

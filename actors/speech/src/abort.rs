@@ -5,7 +5,7 @@
 //! every node of a graph, but whisper.cpp does not hand it the callback. So, on Linux, the linker leads whisper.cpp's
 //! calls of `ggml_backend_sched_graph_compute` to this file (`--wrap`, see `build.rs`), which hands it over.
 //! Elsewhere, and for the part of a graph that a card computes, the bound is one graph.
-#![allow(unsafe_code, reason = "whisper-rs' safe abort callback is undefined behaviour (it boxes one type and calls another)")]
+#![allow(unsafe_code, reason = "whisper-rs' safe abort callback calls its closure as another type than it boxed")]
 
 use std::cell::Cell;
 use std::ffi::c_void;

@@ -13,7 +13,7 @@ use crate::abort::Stop;
 use crate::collect::{Limits, duration};
 use crate::decode::decode;
 use crate::engine::load;
-use crate::transcribe::parameters;
+use crate::transcribe::defaults;
 
 /// Whisper called directly on one file.
 #[derive(Debug, Parser)]
@@ -71,7 +71,8 @@ impl Bare {
         let (samples, decode) = timed(|| read(&self.file));
         let samples = samples?;
         let ((context, state), load) = timed(|| {
-            let context = load(&self.weights, WhisperContextParameters::new());
+            let mut p = WhisperContextParameters::new(); p.flash_attn(std::env::var("FA").is_ok());
+            let context = load(&self.weights, p);
             let state = context.as_ref().ok().map(|context| context.create_state());
             (context, state)
         });
@@ -80,7 +81,7 @@ impl Bare {
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut transcribe_s = Vec::new();
         for _ in 0..self.repeat.max(1) {
-            let mut parameters = parameters(Some(&self.language));
+            let mut parameters = defaults(Some(&self.language));
             parameters.set_n_threads(i32::try_from(threads)?);
             let (outcome, took) = timed(|| state.full(parameters, &samples));
             outcome?;

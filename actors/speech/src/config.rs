@@ -51,7 +51,7 @@ fn default_device() -> String {
     "auto".to_owned()
 }
 
-/// What this build calls its cards, and the cargo feature that makes such a build.
+/// Kinds of card, the cargo feature for each, and whether this build has it.
 const CARDS: [(&str, &str, bool); 3] = [
     ("cuda", "cuda", cfg!(feature = "cuda")),
     ("rocm", "hipblas", cfg!(feature = "hipblas")),
@@ -67,7 +67,7 @@ impl Config {
         if self.max_audio.is_zero() {
             return Err(LoadError::Config("max_audio is zero: no sound would be taken".to_owned()));
         }
-        if !(self.silence_dbfs <= 0.0) {
+        if self.silence_dbfs.is_nan() || self.silence_dbfs > 0.0 {
             return Err(LoadError::Config(format!("silence_dbfs is {}: full scale is 0", self.silence_dbfs)));
         }
         Ok(())
@@ -102,7 +102,9 @@ impl Config {
                 "device is `{asked}`, and this build of Whisper computes on the CPU: set `ram` or `auto`, or build \
                  megabrain-speech with `--features {feature}`"
             ))),
-            _ => Err(LoadError::Config(format!("device is `{asked}`: `ram`, `auto`, `cuda0`, `rocm0` or `vulkan0` can be"))),
+            _ => Err(LoadError::Config(format!(
+                "device is `{asked}`: `ram`, `auto`, `cuda0`, `rocm0` or `vulkan0` can be"
+            ))),
         }
     }
 }

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn thirty_seconds_are_one_piece() {
-        assert_eq!(pieces(&hum(30_000, &[12_000])).collect::<Vec<_>>(), [0..WINDOW]);
+        let samples = hum(30_000, &[12_000]);
+        assert_eq!(pieces(&samples).map(|piece| piece.len()).collect::<Vec<_>>(), [WINDOW]);
         assert_eq!(pieces(&[]).count(), 0);
     }
 

@@ -14,7 +14,7 @@ use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 use symphonia_adapter_libopus::OpusDecoder;
 
@@ -25,6 +25,8 @@ use crate::collect::{Collector, Limits, check_shape};
 const MAX_BARREN_PACKETS: usize = 10_000;
 /// The least that sound takes in any codec, in bits a second: a header that says less is not believed.
 const MIN_BIT_RATE: f64 = 250.0;
+
+const NO_SOUND: &str = "this is not a sound, or of an unknown kind: wav, mp3, m4a, flac, ogg and webm are known";
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -115,15 +117,18 @@ fn decode_track(
 }
 
 fn open(bytes: &[u8]) -> Result<Box<dyn FormatReader + '_>, Fault> {
-    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
-    symphonia::default::get_probe()
-        .probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
+    // A Matroska file that is cut off is refused for its length, but is taken as a stream, which has none.
+    probe(Box::new(Cursor::new(bytes)))
+        .or_else(|error| probe(Box::new(ReadOnlySource::new(bytes))).map_err(|_| error))
         .map_err(|error| match error {
-            Error::Unsupported(_) => {
-                Fault::invalid("this is not a sound, or of an unknown kind: wav, mp3, m4a, flac, ogg and webm are known")
-            }
-            error => Fault::invalid(format!("the sound is damaged: {error}")),
+            Error::Unsupported(reason) if reason.starts_with("core (probe)") => Fault::invalid(NO_SOUND),
+            error => Fault::invalid(format!("the sound cannot be opened: {error}")),
         })
+}
+
+fn probe<'a>(source: Box<dyn MediaSource + 'a>) -> Result<Box<dyn FormatReader + 'a>, Error> {
+    let source = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    symphonia::default::get_probe().probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
 }
 
 /// The first track with a codec that is known.
@@ -149,9 +154,11 @@ fn choose_track<'a>(format: &'a (dyn FormatReader + '_)) -> Result<(&'a Track, B
 /// hours in the header of a short file.
 fn told_length(track: &Track, bytes: usize) -> Option<Duration> {
     let codec = track.codec_params.as_ref()?.audio()?;
-    let seconds = track.num_frames? as f64 / f64::from(codec.sample_rate.filter(|rate| *rate > 0)?);
+    let rate = f64::from(codec.sample_rate.filter(|rate| *rate > 0)?);
+    let seconds = track.num_frames? as f64 / rate;
     let channels = codec.channels.as_ref().map_or(1, |channels| channels.count());
-    let pcm_bits = f64::from(codec.sample_rate?) * channels as f64 * f64::from(codec.bits_per_coded_sample.unwrap_or(0));
-    let possible = bytes as f64 * 8.0 / pcm_bits.max(MIN_BIT_RATE);
-    (seconds <= possible).then(|| Duration::from_secs_f64(seconds))
+    // Known for codecs that do not compress; then it gives the bit rate.
+    let sample_bits = f64::from(codec.bits_per_coded_sample.unwrap_or(0));
+    let bit_rate = (rate * channels as f64 * sample_bits).max(MIN_BIT_RATE);
+    (seconds * bit_rate <= bytes as f64 * 8.0).then(|| Duration::from_secs_f64(seconds))
 }

@@ -82,8 +82,8 @@ impl Engine for Speech {
         for slot in 0..config.slots {
             let transcriber = Transcriber::new(&context).map_err(LoadError::Engine)?;
             let (worker, inbox) = (Worker::new(transcriber, shared.clone()), inbox.clone());
-            let thread = thread::Builder::new().name(format!("whisper-{slot}"));
-            workers.push(thread.spawn(move || serve(worker, &inbox)).map_err(|error| LoadError::Engine(error.to_string()))?);
+            let thread = thread::Builder::new().name(format!("whisper-{slot}")).spawn(move || serve(worker, &inbox));
+            workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
             host.progress((slot + 1) as f32 / config.slots as f32);
         }
         Ok(Self { jobs: Some(jobs), workers, shared, device })
@@ -92,7 +92,7 @@ impl Engine for Speech {
     fn profile(&self) -> Profile {
         Profile {
             capabilities: vec![Capability::of::<TranscribeRequest>()],
-            // Containers of sound that some programs name by their other use.
+            // The last two are containers that browsers and recorders name so although they hold sound alone.
             accepts: ["audio/*", "application/ogg", "video/webm"].map(str::to_owned).to_vec(),
             slots: self.workers.len(),
             device: Some(self.device.clone()),

@@ -45,9 +45,7 @@ impl Languages {
         let code = asked.split(['-', '_']).next().unwrap_or(asked);
         match (self.known.iter().find(|known| known.eq_ignore_ascii_case(code)), self.only()) {
             (Some(known), _) => Ok(Some(known)),
-            (None, Some(only)) => {
-                Err(Fault::invalid(format!("language `{asked}`: this model knows only `{only}`")))
-            }
+            (None, Some(only)) => Err(Fault::invalid(format!("language `{asked}`: this model knows only `{only}`"))),
             (None, None) => Err(Fault::invalid(format!(
                 "language `{asked}` is not one of the {} that this model knows; codes are ISO 639-1, as in `en`",
                 self.known.len()

@@ -40,7 +40,7 @@ impl Resampler {
         if rate == SAMPLE_RATE {
             return Ok(Self::Same);
         }
-        let fft = Fft::new(rate, SAMPLE_RATE, CHUNK, 1, FixedSync::Input).map_err(|error| error.to_string())?;
+        let fft = Fft::new(rate, SAMPLE_RATE, CHUNK, 1, FixedSync::Input).map_err(text)?;
         Ok(Self::Fft(Box::new(Stream {
             pending: Vec::new(),
             scratch: vec![0.0; fft.output_frames_max()],
@@ -82,14 +82,11 @@ impl Stream {
     fn drain(&mut self, into: &mut Vec<f32>) -> Result<(), String> {
         let mut done = 0;
         while self.pending.len() - done >= CHUNK {
-            let input = InterleavedSlice::new(&self.pending, 1, self.pending.len()).map_err(|error| error.to_string())?;
+            let input = InterleavedSlice::new(&self.pending, 1, self.pending.len()).map_err(text)?;
             let room = self.scratch.len();
-            let mut output =
-                InterleavedSlice::new_mut(&mut self.scratch, 1, room).map_err(|error| error.to_string())?;
-            let (_, made) = self
-                .fft
-                .process_into_buffer(&input, &mut output, Some(&Indexing::new().input_offset(done)))
-                .map_err(|error| error.to_string())?;
+            let mut output = InterleavedSlice::new_mut(&mut self.scratch, 1, room).map_err(text)?;
+            let from = Indexing::new().input_offset(done);
+            let (_, made) = self.fft.process_into_buffer(&input, &mut output, Some(&from)).map_err(text)?;
             done += CHUNK;
             let late = self.delay.min(made);
             self.delay -= late;
@@ -100,6 +97,10 @@ impl Stream {
         self.pending.drain(..done);
         Ok(())
     }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::cores::Busy;
 use crate::cut::pieces;
 use crate::language::Languages;
 
+/// What Whisper writes where nobody speaks.
+const NOTHING_SAID: &str = "[BLANK_AUDIO]";
+
 /// One state of the model: it transcribes one sound at a time.
 pub(crate) struct Transcriber {
     state: WhisperState,
@@ -83,7 +86,7 @@ impl Transcriber {
                 let text = heard.to_str_lossy().map_err(|error| Fault::engine(error.to_string()))?;
                 let (tokens, confidence) = self.probability(&heard);
                 transcript.tokens += tokens;
-                if text.trim().is_empty() {
+                if text.trim().is_empty() || text.trim() == NOTHING_SAID {
                     continue;
                 }
                 transcript.text.push_str(&text);
@@ -115,12 +118,12 @@ impl Transcriber {
     }
 
     fn parameters(&mut self, language: Option<&'static str>) -> FullParams<'static, 'static> {
-        self.parameters.entry(language).or_insert_with(|| parameters(language)).clone()
+        self.parameters.entry(language).or_insert_with(|| defaults(language)).clone()
     }
 }
 
 /// whisper.cpp's own defaults, for sound that is not continued, with nothing printed.
-pub(crate) fn parameters(language: Option<&str>) -> FullParams<'_, 'static> {
+pub(crate) fn defaults(language: Option<&str>) -> FullParams<'_, 'static> {
     let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 5 });
     parameters.set_language(language);
     parameters.set_no_context(true);

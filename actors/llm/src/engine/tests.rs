@@ -5,7 +5,8 @@ use megabrain_schemas::{FaultKind, FinishReason, Message};
 use super::*;
 use crate::testing::{smollm2, smollm2_experts};
 
-const THREADS: usize = 2;
+// One, so that a machine with other work to do does not make threads wait for each other.
+const THREADS: usize = 1;
 
 fn engine(change: impl FnOnce(&mut Config)) -> Llm {
     let mut config = Config::of_weights(smollm2());
@@ -150,20 +151,25 @@ fn a_long_prompt_is_read_in_short_steps() {
     engine.batcher.admit(task);
     let mut steps = Vec::new();
     while !engine.batcher.is_idle() {
-        let began = Instant::now();
+        let began = processor_time();
         engine.batcher.step();
-        steps.push(began.elapsed());
+        steps.push(processor_time() - began);
     }
-    // Twice the bound: the machine that runs the tests does other things too.
-    let slow = steps.iter().filter(|took| **took > 2 * megabrain_runtime::STEP_BOUND).count();
+    let slow = steps.iter().filter(|took| **took > megabrain_runtime::STEP_BOUND).count();
     assert!(slow <= 1, "{steps:?}");
+}
+
+/// What this thread computed so far: unlike the time on the wall, the same on a machine with other work to do.
+fn processor_time() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
 }
 
 #[test]
 fn threads_change_between_steps() {
     let mut engine = engine(|_| ());
     let expected = answer(&mut engine, ask("Name a fruit."));
-    engine.set_threads(1);
+    engine.set_threads(2);
     assert_eq!(answer(&mut engine, ask("Name a fruit.")), expected);
     engine.set_threads(0);
     assert_eq!(answer(&mut engine, ask("Name a fruit.")), expected);

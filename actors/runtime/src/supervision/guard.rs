@@ -18,7 +18,7 @@ use super::cores::Cores;
 use super::open_table::{OpenRequest, OpenTable};
 
 /// Where the server tells that a client's connection was closed (imported from the system account by `nats.conf`).
-const DISCONNECTS: &str = "$SYS.ACCOUNT.*.DISCONNECT";
+const DISCONNECTS: &str = "$SYS.ACCOUNT.MB.DISCONNECT";
 /// A server that does not tell is given this long to read a dead process' last words.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// After the last words, their batch of reports is given this long to arrive.

@@ -26,14 +26,22 @@ fn what_is_no_sound_is_refused() {
 
 #[test]
 fn a_header_without_its_sound_is_refused() {
-    for (file, header) in [("question.mp3", 20), ("question.flac", 60), ("question-opus.ogg", 40), ("question.m4a", 40)] {
+    for (file, header) in [("question.mp3", 20), ("question.flac", 60), ("question-opus.ogg", 40), ("question.m4a", 40)]
+    {
         assert_eq!(decode(&media(file)[..header]).unwrap_err().kind, InvalidRequest, "{file}");
     }
 }
 
 #[test]
 fn a_file_that_is_cut_off_is_heard_up_to_there() {
-    for file in ["question.wav", "question.mp3", "question.flac", "question-opus.ogg", "question-vorbis.ogg", "question-opus.webm"] {
+    for file in [
+        "question.wav",
+        "question.mp3",
+        "question.flac",
+        "question-opus.ogg",
+        "question-vorbis.ogg",
+        "question-opus.webm",
+    ] {
         let bytes = media(file);
         let whole = decode(&bytes).unwrap().len();
         let half = decode(&bytes[..bytes.len() / 2]).unwrap_or_else(|fault| panic!("{file}: {fault}")).len();

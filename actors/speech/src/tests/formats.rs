@@ -23,7 +23,8 @@ fn every_format_is_decoded_to_the_same_sound() {
         assert!((-1.0..130.0).contains(&extra_ms), "{file}: {extra_ms} ms more than the wav");
         let rms = |samples: &[f32]| (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt();
         let ratio = rms(&samples) / rms(&wav);
-        assert!((0.85..1.15).contains(&ratio), "{file}: {ratio} times as loud");
+        // The stereo clip was mixed up with 3 dB less on each side.
+        assert!((0.68..1.15).contains(&ratio), "{file}: {ratio} times as loud");
     }
 }
 
@@ -69,4 +70,14 @@ fn a_recorder_that_could_not_seek_back_is_believed_by_its_bytes() {
     piped[4..8].fill(0xff);
     piped[40..44].fill(0xff);
     assert_eq!(decode(&piped).unwrap().len(), 16_000);
+}
+
+#[test]
+fn chained_ogg_is_heard_to_the_end() {
+    let [vorbis, opus] = ["question-vorbis.ogg", "question-opus.ogg"].map(media);
+    let (one, other) = (decode(&vorbis).unwrap().len(), decode(&opus).unwrap().len());
+    for chain in [[&vorbis[..], &vorbis], [&vorbis, &opus], [&opus, &vorbis]] {
+        let whole = decode(&chain.concat()).unwrap().len();
+        assert!(whole.abs_diff(one + other) < 4_000, "{whole} of {}", one + other);
+    }
 }

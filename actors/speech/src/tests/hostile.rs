@@ -22,7 +22,8 @@ impl Dice {
 fn damage(clip: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = clip.to_vec();
     // Headers are short and matter most.
-    let place = |dice: &mut Dice| if dice.roll(2) == 0 { dice.roll(clip.len().min(600)) } else { dice.roll(clip.len()) };
+    let place =
+        |dice: &mut Dice| if dice.roll(2) == 0 { dice.roll(clip.len().min(600)) } else { dice.roll(clip.len()) };
     match dice.roll(5) {
         0 => bytes.truncate(place(dice)),
         1 => (0..=dice.roll(40)).for_each(|_| bytes[place(dice)] ^= 1 << dice.roll(8)),
@@ -60,7 +61,14 @@ fn survive(file: &str) {
     println!("{file}: {sounds} of {ROUNDS} were still sounds, {gave_up} panics contained, slowest {slowest:?}");
     // VmHWM: the most memory that this process ever had, in kB.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let most: usize = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+    let most: usize = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
     assert!(most < 1_000_000, "{file}: {most} kB at the most");
 }
 

@@ -17,7 +17,7 @@ fn repeated(times: usize) -> (Vec<f32>, f64) {
 fn no_word_is_lost_at_a_cut_and_times_are_of_the_whole_sound() {
     let (samples, period_ms) = repeated(9);
     let transcript = transcribe(&mut transcriber(), &samples);
-    assert_eq!(plain(&transcript.text), vec![QUESTION; 9].join(" "));
+    assert_eq!(plain(&transcript.text), [QUESTION; 9].join(" "));
     let mut last = 0.0;
     for segment in &transcript.segments {
         assert!(segment.t0_ms >= last && segment.t1_ms > segment.t0_ms, "{segment:?} after {last}");
@@ -28,14 +28,14 @@ fn no_word_is_lost_at_a_cut_and_times_are_of_the_whole_sound() {
     for nth in 0..9 {
         let begin = period_ms * f64::from(nth);
         let nearest = transcript.segments.iter().map(|s| (s.t0_ms - begin).abs()).fold(f64::MAX, f64::min);
-        assert!(nearest < 1_500.0, "nothing begins near {begin} ms: {:?}", transcript.segments);
+        assert!(nearest < 2_500.0, "nothing begins near {begin} ms: {:?}", transcript.segments);
     }
 }
 
 #[test]
 fn segments_come_before_the_end_of_the_work() {
     let (samples, _) = repeated(9);
-    let (cores, first, began) = (Cores::new(2), Cell::new(None), Instant::now());
+    let (cores, first, began) = (Cores::new(1), Cell::new(None), Instant::now());
     let task = Task { samples: &samples, language: None, limits: &LIMITS, cores: &cores.enter(), is_due: &|| false };
     let mut emitted = 0;
     let transcript = transcriber()
@@ -61,4 +61,18 @@ fn a_sound_shorter_than_a_syllable_is_no_fault() {
     let transcript = transcribe(&mut transcriber(), &tone(16_000, 1, 0.05));
     assert_eq!(transcript.text, "");
     assert_eq!(transcript.language, "en");
+}
+
+#[test]
+fn where_nobody_speaks_nothing_is_said() {
+    let mut seed = 1_u32;
+    let noise: Vec<f32> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as f32 / f32::from(u16::MAX) / 256.0 * 0.04 - 0.02
+    })
+    .take(6 * 16_000)
+    .collect();
+    assert!(!LIMITS.is_silent(&noise));
+    let transcript = transcribe(&mut transcriber(), &noise);
+    assert_eq!((transcript.text.as_str(), transcript.segments.len()), ("", 0));
 }

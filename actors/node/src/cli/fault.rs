@@ -1,0 +1,109 @@
+//! How does a command fail? With one line, a hint what to do, and an exit code.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use megabrain_bus::ConnectError;
+use megabrain_schemas::{Fault, FaultKind};
+
+use crate::connection::ConnectionError;
+
+/// The command line makes no sense, in a way that its parser cannot see. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Somebody pressed Ctrl-C. Exit code 130.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Tells on standard error what failed and what to do, and gives the exit code for it.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Interrupted>() {
+        return ExitCode::from(130);
+    }
+    if is_broken_pipe(error) {
+        // Whoever read our output has had enough: `megabrain models | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{}", describe(error));
+    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+fn describe(error: &anyhow::Error) -> String {
+    let (line, hint) = match error.downcast_ref::<Fault>() {
+        Some(fault) => (fault.to_string(), hint(fault)),
+        None => (format!("error: {error:#}"), connection_hint(error)),
+    };
+    match hint {
+        Some(hint) => format!("{line}\n  hint: {hint}"),
+        None => line,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn connection_hint(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<ConnectionError>()? {
+        ConnectionError::Bus(ConnectError::Connect { .. }) => {
+            Some("is NATS_URL right, and does NATS_USER with NATS_PASSWORD fit it? `megabrain env` prints those of a brain that runs here".into())
+        }
+        _ => None,
+    }
+}
+
+/// What a person can do about a fault.
+fn hint(fault: &Fault) -> Option<String> {
+    let again = match fault.retry_after_ms {
+        Some(milliseconds) => {
+            format!("try again in {}", humantime::format_duration(Duration::from_millis(milliseconds)))
+        }
+        None => "try again".to_owned(),
+    };
+    match fault.kind {
+        FaultKind::InvalidRequest => Some("`megabrain <command> --help` shows what a command takes".into()),
+        FaultKind::NotFound => Some("`megabrain models` lists what is there".into()),
+        FaultKind::TooLarge => {
+            Some("`megabrain ask --attach FILE` sends large files by reference; the limit is max_payload in nats.conf".into())
+        }
+        FaultKind::Overloaded => Some(format!("nothing was done: {again}")),
+        FaultKind::DeadlineExceeded => Some("give it more time, with --deadline (--timeout for `req`), or ask for less".into()),
+        FaultKind::Cancelled => None,
+        FaultKind::WorkerLost => Some(format!("its process is being started again: {again}; `megabrain models` tells why it died")),
+        FaultKind::Engine => Some("the log of `megabrain up` may say more".into()),
+        FaultKind::Unavailable => Some(format!("{again}; `megabrain status` shows who is up")),
+        FaultKind::Unauthorized => Some("the client role may not do this: see nats.conf".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_with_kind_message_and_hint() {
+        let error = anyhow::Error::from(Fault::unavailable("model deep is loading", 1500));
+        let told = describe(&error);
+        assert_eq!(
+            told,
+            "unavailable: model deep is loading\n  hint: try again in 1s 500ms; `megabrain status` shows who is up"
+        );
+    }
+
+    #[test]
+    fn every_kind_that_a_person_can_act_on_has_a_hint() {
+        for kind in FaultKind::ALL {
+            assert_eq!(hint(&Fault::new(kind, "x")).is_none(), kind == FaultKind::Cancelled, "{kind}");
+        }
+    }
+
+    #[test]
+    fn usage_and_broken_pipes_are_known() {
+        assert_eq!(describe(&Usage("nothing to ask".into()).into()), "error: nothing to ask");
+        assert!(is_broken_pipe(&std::io::Error::from(ErrorKind::BrokenPipe).into()));
+    }
+}

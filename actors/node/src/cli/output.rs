@@ -1,0 +1,36 @@
+//! Where does output go, and how wide is it?
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _, stdout};
+
+/// Width and height of the terminal that standard output is; `None` if it is none.
+pub(crate) fn terminal() -> Option<(usize, usize)> {
+    if !stdout().is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    Some(size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into())))
+}
+
+/// Width of the terminal; `None` if standard output is none.
+pub(crate) fn width() -> Option<usize> {
+    terminal().map(|(width, _)| width)
+}
+
+/// Writes a line to standard output.
+///
+/// # Errors
+/// Whoever reads has gone: unlike `println!`, which panics then.
+pub(crate) fn line(text: impl Display) -> std::io::Result<()> {
+    writeln!(stdout().lock(), "{text}")
+}
+
+/// Writes text to standard output, at once.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn part(text: impl Display) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    write!(out, "{text}")?;
+    out.flush()
+}

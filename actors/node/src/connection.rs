@@ -1,0 +1,245 @@
+//! Where is the bus, and who are we on it?
+//!
+//! `NATS_URL` (with `NATS_USER` and `NATS_PASSWORD`, or `NATS_CREDS`) says so. Without it, `megabrain up` has written
+//! address and passwords to a file that only its owner can read, and every other command finds them there.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use megabrain_bus::{Bus, Credentials, Options};
+use megabrain_schemas::Name;
+use rand::distr::{Alphanumeric, SampleString as _};
+use serde::{Deserialize, Serialize};
+
+/// Who somebody is on the bus: a user of `nats.conf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Whoever asks.
+    Client,
+    /// A model's process.
+    Model,
+    /// The node.
+    Node,
+    /// A person who repairs things.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Client, Self::Model, Self::Node, Self::Admin];
+
+    /// The user's name in `nats.conf`.
+    pub fn user(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Model => "model",
+            Self::Node => "node",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The environment variable that `nats.conf` reads the password from.
+    pub fn password_variable(self) -> &'static str {
+        match self {
+            Self::Client => "MEGABRAIN_CLIENT_PASSWORD",
+            Self::Model => "MEGABRAIN_MODEL_PASSWORD",
+            Self::Node => "MEGABRAIN_NODE_PASSWORD",
+            Self::Admin => "MEGABRAIN_ADMIN_PASSWORD",
+        }
+    }
+}
+
+/// Address and passwords of one brain's bus.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Connection {
+    /// Server address.
+    pub url: String,
+    /// Password by role. Without one for a role, `NATS_USER` and `NATS_PASSWORD` are used, or nobody in particular.
+    #[serde(default)]
+    pub passwords: BTreeMap<Role, String>,
+    /// The process that runs the server; the file is stale when it has ended.
+    #[serde(default)]
+    pub pid: u32,
+}
+
+/// The bus cannot be found or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// No `NATS_URL` and no running brain.
+    #[error("no brain is running here: start one with `megabrain up`, or name its bus with NATS_URL")]
+    NoBrain,
+    /// Several brains run, and none was named.
+    #[error("several brains are running here ({0}): choose one with --brain NAME")]
+    Several(String),
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bus refused or is away.
+    #[error(transparent)]
+    Bus(#[from] megabrain_bus::ConnectError),
+}
+
+impl Connection {
+    /// The connection that `NATS_URL` names, if it is set.
+    pub fn from_environment() -> Option<Self> {
+        let url = std::env::var("NATS_URL").ok().filter(|url| !url.is_empty())?;
+        Some(Self { url, passwords: passwords_from_environment(), pid: 0 })
+    }
+
+    /// A connection to a server that has yet to be named, with the passwords that the environment knows.
+    pub fn with_passwords_from_environment() -> Self {
+        Self { url: String::new(), passwords: passwords_from_environment(), pid: 0 }
+    }
+
+    /// A connection to a server of our own: passwords from the environment, the others made up.
+    pub fn with_new_passwords(url: String) -> Self {
+        let mut passwords = passwords_from_environment();
+        for role in Role::ALL {
+            passwords.entry(role).or_insert_with(new_password);
+        }
+        Self { url, passwords, pid: std::process::id() }
+    }
+
+    /// The connection of the brain that runs here: the one named, or the only one.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub fn of_running_brain(brain: Option<&Name>) -> Result<Self, ConnectionError> {
+        let folder = runtime_folder();
+        let mut found: Vec<(String, Self)> = Vec::new();
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+            let is_wanted = path.extension().is_some_and(|extension| extension == "json")
+                && brain.is_none_or(|brain| *brain == *name.as_str());
+            if !is_wanted {
+                continue;
+            }
+            let connection = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+            found.extend(connection.filter(Self::is_alive).map(|connection| (name, connection)));
+        }
+        let names = found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        match (found.len(), found.pop()) {
+            (1, Some((_, connection))) => Ok(connection),
+            (0, _) | (_, None) => Err(ConnectionError::NoBrain),
+            _ => Err(ConnectionError::Several(names)),
+        }
+    }
+
+    /// `NATS_URL`, or the brain that runs here.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub fn find(brain: Option<&Name>) -> Result<Self, ConnectionError> {
+        Self::from_environment().map_or_else(|| Self::of_running_brain(brain), Ok)
+    }
+
+    /// Connects as this role.
+    ///
+    /// # Errors
+    /// The bus is away or refuses.
+    pub async fn connect(&self, role: Role, name: &str, wait_for_server: bool) -> Result<Bus, ConnectionError> {
+        let inbox_prefix = match role {
+            Role::Client | Role::Admin => "_INBOX",
+            Role::Model => "_INBOX_MODEL",
+            Role::Node => "_INBOX_NODE",
+        };
+        let options = Options { inbox_prefix, wait_for_server, ..Options::new(&self.url, name) };
+        Ok(Bus::connect(options.credentials(self.credentials(role))).await?)
+    }
+
+    /// What this role shows the server.
+    pub fn credentials(&self, role: Role) -> Credentials {
+        match self.passwords.get(&role) {
+            Some(password) => Credentials::Password { user: role.user().into(), password: password.clone() },
+            None => megabrain_runtime::bus_credentials(),
+        }
+    }
+
+    /// The variables by which a program of this role finds the bus.
+    pub fn environment(&self, role: Role) -> Vec<(String, String)> {
+        let mut variables = vec![("NATS_URL".to_owned(), self.url.clone())];
+        if let Some(password) = self.passwords.get(&role) {
+            variables.push(("NATS_USER".into(), role.user().into()));
+            variables.push(("NATS_PASSWORD".into(), password.clone()));
+        }
+        variables
+    }
+
+    /// Writes the file that other commands find this brain by, readable by its owner only.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn publish(&self, brain: &Name) -> Result<PublishedConnection, ConnectionError> {
+        let path = runtime_folder().join(format!("{brain}.json"));
+        let written = || {
+            if let Some(folder) = path.parent() {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            write_private(&path, &serde_json::to_vec_pretty(self)?)
+        };
+        written().map_err(|source| ConnectionError::File { path: path.clone(), source })?;
+        Ok(PublishedConnection(path))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.pid == 0 || Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+}
+
+/// The file that other commands find a brain by; dropping it removes the file.
+pub struct PublishedConnection(PathBuf);
+
+impl PublishedConnection {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for PublishedConnection {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+///
+/// # Errors
+/// As the file system says.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let partial = path.with_extension(format!("{}.part", std::process::id()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)
+}
+
+/// `$XDG_RUNTIME_DIR/megabrain`, else the cache folder's `run`.
+pub fn runtime_folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder).join("megabrain"),
+        None => crate::pull::cache_dir().join("run"),
+    }
+}
+
+fn passwords_from_environment() -> BTreeMap<Role, String> {
+    Role::ALL
+        .into_iter()
+        .filter_map(|role| Some((role, std::env::var(role.password_variable()).ok().filter(|text| !text.is_empty())?)))
+        .collect()
+}
+
+/// Letters and digits, 190 bits; begins with a letter, since `nats.conf`'s parser takes `123` for a number.
+fn new_password() -> String {
+    format!("p{}", Alphanumeric.sample_string(&mut rand::rng(), 32))
+}

@@ -1,0 +1,317 @@
+//! How does a brain come up, stay up and go down?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use megabrain_bus::{Bus, Link};
+use megabrain_runtime::supervision::{Guard, GuardConfig, ModelSpec, SharedRoster};
+use megabrain_schemas::subject::event;
+use megabrain_schemas::{Fault, ModelState, Name, NodePresence, Presence};
+use ractor::{Actor, ActorRef};
+
+use crate::brain::{Brain, ModelTable};
+use crate::connection::{Connection, ConnectionError, PublishedConnection, Role};
+use crate::pull::{PullError, Puller, Source};
+use crate::server::{Server, ServerError};
+use crate::supervisor::{Supervisor, SupervisorMessage};
+
+/// Models yield to bus, router and node when the cores are short.
+const MODEL_NICENESS: i32 = 5;
+
+/// A running node.
+pub struct Node {
+    /// Address and passwords of its bus.
+    pub connection: Connection,
+    /// Its own connection, as the role `node`.
+    pub bus: Bus,
+    /// Who is there.
+    pub roster: SharedRoster,
+    server: Option<Server>,
+    published: Option<PublishedConnection>,
+    supervisor: ActorRef<SupervisorMessage>,
+    instances: Vec<Name>,
+}
+
+/// The node cannot come up.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Its own nats-server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The bus.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A file that must be fetched first.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The bus refused something.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// An actor of the node did not start.
+    #[error("an actor of the node did not start: {0}")]
+    Actor(#[from] ractor::SpawnErr),
+    /// This program's folder cannot be told.
+    #[error("cannot find the actors' programs: {0}")]
+    Programs(#[from] std::io::Error),
+}
+
+impl Node {
+    /// Brings a brain up: bus, guard, router, and every model as soon as its weights are there. Does not wait for them.
+    ///
+    /// # Errors
+    /// What keeps the node itself from living. A model that cannot be fetched or loaded is reported by its presence.
+    pub async fn start(brain: &Brain, puller: Arc<Puller>) -> Result<Self, NodeError> {
+        let (connection, server, published) = open_bus(brain, &puller).await?;
+        let node_name = brain.brain.name.clone();
+        let bus = connection.connect(Role::Node, &format!("node {node_name}"), true).await?;
+        wait_for_bus(&bus, &connection.url).await;
+        // The bucket of blobs; a bus without JetStream does without.
+        let blob_max = i64::try_from(brain.bus.blob_max.as_u64()).unwrap_or(i64::MAX);
+        if let Err(fault) = bus.create_blob_store(brain.bus.blob_life, blob_max).await {
+            tracing::warn!(%fault, "no blob store: media must travel inline");
+        }
+        let roster = SharedRoster::default();
+        let guard = Guard::start(
+            bus.clone(),
+            GuardConfig { node: node_name.clone(), is_router: brain.router.enabled, cores: brain.cores() },
+            roster.clone(),
+        )
+        .await?;
+        let (supervisor, _) = Actor::spawn(None, Supervisor { bus: bus.clone(), guard, roster: roster.clone() }, ()).await?;
+        if brain.router.enabled {
+            supervisor.cast(SupervisorMessage::Route(Box::new(brain.router.clone()), node_name.clone())).ok();
+        }
+        tokio::spawn(tell_presence(bus.clone(), node_name, brain.router.enabled, brain.host.threads()));
+        let mut instances = Vec::new();
+        for (name, model) in &brain.models {
+            for number in 1..=model.instances.unwrap_or(1).max(1) {
+                let instance = Name::sanitized(&format!("{}-{name}-{number}", brain.brain.name));
+                instances.push(instance.clone());
+                let preparation = Preparation {
+                    brain: brain.clone(),
+                    connection: connection.clone(),
+                    puller: puller.clone(),
+                    name: name.clone(),
+                    model: model.clone(),
+                    instance,
+                };
+                tokio::spawn(preparation.run(supervisor.clone()));
+            }
+        }
+        Ok(Self { connection, bus, roster, server, published, supervisor, instances })
+    }
+
+    /// The file that other commands find this brain by, if it has its own bus.
+    pub fn published(&self) -> Option<&Path> {
+        self.published.as_ref().map(PublishedConnection::path)
+    }
+
+    /// Every instance that this node supervises.
+    pub fn instances(&self) -> &[Name] {
+        &self.instances
+    }
+
+    /// Waits until every model of this node serves; tells each change of state to `on_change`.
+    ///
+    /// # Errors
+    /// The first model that goes down before it ever served, after it has been tried `tries` times.
+    pub async fn wait_ready(&self, tries: u32, mut on_change: impl FnMut(&Presence)) -> Result<(), Presence> {
+        let mut last: BTreeMap<Name, (ModelState, u32)> = BTreeMap::new();
+        loop {
+            let mut ready = 0;
+            for instance in &self.instances {
+                let Some(presence) = self.roster.lock().get(instance).cloned() else { continue };
+                let now = (presence.state, presence.restarts);
+                if last.insert(instance.clone(), now) != Some(now) {
+                    on_change(&presence);
+                }
+                match presence.state {
+                    ModelState::Ready => ready += 1,
+                    ModelState::Backoff | ModelState::Failed if presence.restarts >= tries => return Err(presence),
+                    _ => {}
+                }
+            }
+            if ready == self.instances.len() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Drains and stops everything: first the models, then the router, last the bus.
+    pub async fn stop(self, drain: Duration) {
+        let limit = drain + Duration::from_secs(5);
+        let stopped = ractor::call_t!(self.supervisor, SupervisorMessage::StopAll, u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        if let Err(error) = stopped {
+            tracing::warn!(%error, "not everything stopped in time");
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.bus.flush()).await;
+        self.supervisor.stop(None);
+        if let Some(server) = self.server {
+            server.stop().await;
+        }
+    }
+}
+
+/// The bus that the environment or the file names, or a server of our own.
+async fn open_bus(brain: &Brain, puller: &Puller) -> Result<(Connection, Option<Server>, Option<PublishedConnection>), NodeError> {
+    if let Some(connection) = Connection::from_environment() {
+        return Ok((connection, None, None));
+    }
+    if let Some(url) = &brain.bus.url {
+        let connection = Connection { url: url.clone(), ..Connection::with_passwords_from_environment() };
+        return Ok((connection, None, None));
+    }
+    let program = nats_server(puller).await?;
+    let connection = Connection::with_new_passwords(crate::server::address(&brain.bus));
+    let server = Server::start(&program, &connection, &brain.bus, &brain.brain.name).await?;
+    let published = connection.publish(&brain.brain.name)?;
+    Ok((connection, Some(server), Some(published)))
+}
+
+/// The nats-server that `MEGABRAIN_NATS_SERVER` names, or the one of the manifest.
+async fn nats_server(puller: &Puller) -> Result<PathBuf, PullError> {
+    if let Some(path) = std::env::var_os("MEGABRAIN_NATS_SERVER").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    puller.fetch(&Source::Artefact("nats-server".into())).await
+}
+
+async fn wait_for_bus(bus: &Bus, url: &str) {
+    let mut link = bus.watch_link();
+    if bus.is_connected() {
+        return;
+    }
+    eprintln!("waiting for the bus at {url} …");
+    while !bus.is_connected() {
+        let changed = tokio::time::timeout(Duration::from_millis(200), link.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
+    }
+    if bus.link() == Link::Up {
+        eprintln!("the bus is there");
+    }
+}
+
+/// What is needed to start one instance of a model.
+struct Preparation {
+    brain: Brain,
+    connection: Connection,
+    puller: Arc<Puller>,
+    name: Name,
+    model: ModelTable,
+    instance: Name,
+}
+
+impl Preparation {
+    /// Fetches the model's weights and has its process started; tries again with growing delay.
+    async fn run(self, supervisor: ActorRef<SupervisorMessage>) {
+        let mut delay = Duration::from_secs(5);
+        loop {
+            let reason = match self.specify().await {
+                Ok(spec) => {
+                    let _ = supervisor.cast(SupervisorMessage::Start(Box::new(spec)));
+                    return;
+                }
+                Err(reason) => reason,
+            };
+            tracing::error!(model = %self.name, %reason, retry_in = ?delay, "the model cannot be prepared");
+            let _ = supervisor.cast(SupervisorMessage::Tell(Box::new(self.unprepared(reason, delay))));
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(300));
+        }
+    }
+
+    fn unprepared(&self, reason: String, delay: Duration) -> Presence {
+        Presence {
+            actor: self.model.actor.clone(),
+            node: Some(self.brain.brain.name.clone()),
+            state: ModelState::Backoff,
+            reason: Some(reason),
+            restarts: 1,
+            retry_after_ms: Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+            ..Presence::unknown(&self.instance, &self.name)
+        }
+    }
+
+    async fn specify(&self) -> Result<ModelSpec, String> {
+        let Self { brain, name, model, instance, .. } = self;
+        let weights = self.weights().await.map_err(|error| error.to_string())?;
+        let program = actor_program(&model.actor).map_err(|error| error.to_string())?;
+        let settings = model
+            .settings(weights.as_deref(), brain.brain.default_max_tokens)
+            .map_err(|error| format!("its settings cannot be passed on: {error}"))?;
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let arguments = [
+            ("--name", name.to_string()),
+            ("--instance", instance.to_string()),
+            ("--node", brain.brain.name.to_string()),
+            ("--config", settings),
+            ("--queue", model.queue.unwrap_or(64).to_string()),
+            ("--threads", brain.host.threads().to_string()),
+            ("--default-deadline-ms", millis(brain.brain.default_deadline)),
+            ("--drain-ms", millis(brain.brain.drain)),
+        ];
+        Ok(ModelSpec {
+            model: name.clone(),
+            instance: instance.clone(),
+            actor: model.actor.clone(),
+            node: brain.brain.name.clone(),
+            launcher: crate::child::launcher(MODEL_NICENESS).map_err(|error| error.to_string())?,
+            program,
+            arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
+            environment: self.connection.environment(Role::Model),
+            drain: brain.brain.drain,
+        })
+    }
+
+    async fn weights(&self) -> Result<Option<PathBuf>, PullError> {
+        let Some(text) = &self.model.weights else { return Ok(None) };
+        let source = Source::parse(text, &self.brain.folder, self.puller.manifest())?;
+        self.puller.fetch(&source).await.map(Some)
+    }
+}
+
+/// The program of a kind of actor: beside this one.
+///
+/// # Errors
+/// This program's own path cannot be told, or there is no such program beside it.
+pub fn actor_program(actor: &Name) -> Result<PathBuf, std::io::Error> {
+    let own = std::env::current_exe()?;
+    let program = own.with_file_name(format!("megabrain-{actor}"));
+    if program.exists() {
+        Ok(program)
+    } else {
+        Err(std::io::Error::other(format!("there is no program {}", program.display())))
+    }
+}
+
+async fn tell_presence(bus: Bus, node: Name, router: bool, cores: u32) {
+    let began = Instant::now();
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        beat.tick().await;
+        let memory = rustix::system::sysinfo();
+        let unit = u64::from(memory.mem_unit.max(1));
+        let presence = NodePresence {
+            router,
+            asks_in_flight: 0,
+            cores,
+            memory_bytes: memory.totalram as u64 * unit,
+            memory_available_bytes: available_bytes().unwrap_or(memory.freeram as u64 * unit),
+            resident_bytes: megabrain_runtime::resident_bytes(),
+            up_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        bus.tell(event::NODE, &node, &presence);
+    }
+}
+
+/// `MemAvailable` of `/proc/meminfo`: what can be had without swapping, caches included.
+fn available_bytes() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}

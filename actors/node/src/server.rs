@@ -1,0 +1,182 @@
+//! How does `megabrain up` run a nats-server of its own?
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use megabrain_schemas::Name;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+
+use crate::brain::BusTable;
+use crate::connection::{Connection, Role};
+
+/// The rights of every role, as the program carries them.
+const CONFIG: &str = include_str!("../../../nats.conf");
+/// The port of NATS.
+const USUAL_PORT: u16 = 4222;
+/// How long a server may take to listen.
+const START: Duration = Duration::from_secs(10);
+
+/// A nats-server of our own. It is started again when it dies; dropping this stops it.
+pub struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+/// The server cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A file or a folder.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The program does not start.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It starts and does not listen.
+    #[error("{program} does not listen on port {port}: see {log}")]
+    Silent {
+        /// Which.
+        program: PathBuf,
+        /// Where it should.
+        port: u16,
+        /// What it says.
+        log: PathBuf,
+    },
+}
+
+/// The address that our own server will have: the port of the file, or the usual one, or a free one.
+pub fn address(table: &BusTable) -> String {
+    let port = table.port.unwrap_or_else(|| free_port(USUAL_PORT));
+    format!("nats://127.0.0.1:{port}")
+}
+
+fn free_port(wanted: u16) -> u16 {
+    let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    at(wanted).or_else(|_| at(0)).and_then(|listener| listener.local_addr()).map_or(wanted, |address| address.port())
+}
+
+impl Server {
+    /// Starts `program` at the connection's address and waits until it listens.
+    ///
+    /// # Errors
+    /// It cannot be started, or does not listen in time.
+    pub async fn start(program: &Path, connection: &Connection, table: &BusTable, brain: &Name) -> Result<Self, ServerError> {
+        let port = connection.url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(USUAL_PORT);
+        let store = table.store.clone().unwrap_or_else(|| crate::pull::cache_dir().join("bus").join(brain.as_str()));
+        let file = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ServerError::File { path, source }
+        };
+        std::fs::create_dir_all(&store).map_err(file(&store))?;
+        let config = match &table.config {
+            Some(config) => config.clone(),
+            None => {
+                let config = store.join("nats.conf");
+                crate::connection::write_private(&config, CONFIG.as_bytes()).map_err(file(&config))?;
+                config
+            }
+        };
+        let log = store.join("nats.log");
+        let passwords = Role::ALL.iter().filter_map(|role| {
+            Some((role.password_variable(), connection.passwords.get(role)?.clone()))
+        });
+        let passwords: Vec<(&str, String)> = passwords.collect();
+        let launcher = crate::child::launcher(0).map_err(file(program))?;
+        let spawn = {
+            let (program, log) = (program.to_owned(), log.clone());
+            move || {
+                let mut words = launcher.iter();
+                Command::new(words.next().map_or("", String::as_str))
+                    .args(words)
+                    .arg(&program)
+                    .args(["-c".as_ref(), config.as_os_str()])
+                    .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+                    .args(["-sd".as_ref(), store.as_os_str()])
+                    .args(["-l".as_ref(), log.as_os_str()])
+                    .envs(passwords.iter().map(|(name, value)| (name, value)))
+                    .stdin(Stdio::null())
+                    .kill_on_drop(true)
+                    .spawn()
+            }
+        };
+        let child = spawn().map_err(|source| ServerError::Start { program: program.to_owned(), source })?;
+        let (stop, stopped) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        tokio::spawn(keep_alive(child, spawn, stopped, ending));
+        let server = Self { stop: Some(stop), ended: Some(ended) };
+        if !listens(port).await {
+            return Err(ServerError::Silent { program: program.to_owned(), port, log });
+        }
+        Ok(server)
+    }
+
+    /// Stops the server and waits for its end.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(ended) = self.ended.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
+        }
+    }
+}
+
+async fn listens(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let heard = async {
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(START, heard).await.is_ok()
+}
+
+/// Starts the server again when it dies, until told to stop.
+async fn keep_alive(
+    mut child: tokio::process::Child,
+    spawn: impl Fn() -> std::io::Result<tokio::process::Child>,
+    mut stopped: oneshot::Receiver<()>,
+    _ending: oneshot::Sender<()>,
+) {
+    let mut delay = Duration::from_millis(100);
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                tracing::error!(?status, restart_in = ?delay, "nats-server ended");
+            }
+            _ = &mut stopped => {
+                if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+                let _ = tokio::time::timeout(Duration::from_secs(4), child.wait()).await;
+                return;
+            }
+        }
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = &mut stopped => return,
+            }
+            delay = (delay * 2).min(Duration::from_secs(10));
+            match spawn() {
+                Ok(started) => {
+                    child = started;
+                    break;
+                }
+                Err(error) => tracing::error!(%error, "nats-server cannot be started"),
+            }
+        }
+    }
+}

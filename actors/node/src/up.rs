@@ -1,0 +1,105 @@
+//! `megabrain up`: how does a brain run in the foreground?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytesize::ByteSize;
+use clap::Args;
+use megabrain_schemas::{ModelState, Presence};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::brain::Brain;
+use crate::node::Node;
+use crate::pull::{Options, Puller, Reporter};
+
+/// Start a brain: its bus, its router and all its models; stay until Ctrl-C.
+///
+/// What is missing (nats-server, models) is fetched first, with progress. Without NATS_URL the brain starts a bus of its
+/// own on the loopback; other commands find it by themselves, other programs with `eval "$(megabrain env)"`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  megabrain up                          the brain of ./megabrain.toml, or else the starter brain\n  \
+    megabrain up brains/workstation.toml --check   what would it need?\n  \
+    NATS_URL=nats://10.0.0.2:4222 megabrain up second.toml   join the bus of another machine")]
+pub struct UpArgs {
+    /// The brain file [default: ./megabrain.toml, or else the starter brain].
+    #[arg(value_name = "BRAIN")]
+    brain_file: Option<PathBuf>,
+    /// Start nothing: say what the brain would need, and whether this machine has it.
+    #[arg(long)]
+    check: bool,
+    /// Log lines as JSON.
+    #[arg(long, env = "MEGABRAIN_LOG_JSON")]
+    pub log_json: bool,
+}
+
+/// Runs the brain until SIGINT or SIGTERM, then drains and stops it. A second signal stops at once.
+///
+/// # Errors
+/// The brain file, the bus.
+pub async fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
+    let brain = Brain::load(args.brain_file.as_deref())?;
+    let puller = Arc::new(Puller::new(Options::from_env(), Reporter::auto())?);
+    if args.check {
+        return crate::check::run(&brain, &puller).await;
+    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let began = Instant::now();
+    let drain = brain.brain.drain;
+    let node = tokio::select! {
+        node = Node::start(&brain, puller) => node?,
+        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+        _ = terminate.recv() => return Ok(ExitCode::from(143)),
+    };
+    println!("bus      {}{}", node.connection.url, own(&node));
+    println!("node     {} (process {})", brain.brain.name, std::process::id());
+    tokio::select! {
+        ready = node.wait_ready(3, |presence| println!("{}", line(presence))) => match ready {
+            Ok(()) => println!("ready    {} models in {:.1} s; Ctrl-C stops", node.instances().len(), began.elapsed().as_secs_f64()),
+            Err(presence) => println!("{}\nthe rest of the brain works; this model is tried again with growing delay", line(&presence)),
+        },
+        _ = interrupt.recv() => return stop(node, drain, &mut interrupt).await,
+        _ = terminate.recv() => return stop(node, drain, &mut interrupt).await,
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stop(node, drain, &mut interrupt).await
+}
+
+async fn stop(node: Node, drain: std::time::Duration, again: &mut tokio::signal::unix::Signal) -> anyhow::Result<ExitCode> {
+    println!("stopping: what runs is finished first (Ctrl-C again: at once)");
+    tokio::select! {
+        () = node.stop(drain) => {}
+        // Every child dies with this process.
+        _ = again.recv() => return Ok(ExitCode::from(130)),
+    }
+    println!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn own(node: &Node) -> String {
+    node.published().map(|path| format!(" (our own; address and passwords in {})", path.display())).unwrap_or_default()
+}
+
+/// One line about one instance: what, where, with what memory.
+pub fn line(presence: &Presence) -> String {
+    let Presence { model, actor, .. } = presence;
+    match presence.state {
+        ModelState::Ready => {
+            let device = presence.device.as_deref().map(|device| format!(" on {device}")).unwrap_or_default();
+            let slots = presence.slots;
+            let memory = ByteSize::b(presence.memory_bytes).display().iec();
+            format!("ready    {model}: {actor}{device}, {memory} resident, {slots} slots, process {}", presence.pid)
+        }
+        ModelState::Starting => format!("starting {model}: {actor}"),
+        ModelState::Loading => format!("loading  {model}: {actor}"),
+        ModelState::Draining => format!("draining {model}"),
+        ModelState::Backoff | ModelState::Failed => {
+            format!("down     {model}: {}", presence.reason.as_deref().unwrap_or("no reason known"))
+        }
+    }
+}

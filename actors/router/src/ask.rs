@@ -1,0 +1,295 @@
+//! How is one question answered? Legs out, evidence in, models asked, answer joined.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use megabrain_bus::{Bus, Meta, Responder};
+use megabrain_schemas::{
+    Answer, Ask, AskFrame, AskReply, Capability, ChatFrame, ChatReply, ChatRequest, Codec, Evidence, Fault, FaultKind,
+    LegReport, Name, Request as _, Stamp, subject,
+};
+
+use crate::choose::Wish;
+use crate::leg::{EndedLeg, begun, ended, meta_of, millis, run};
+use crate::plan::{PlannedLeg, answering, attachment_leg};
+use crate::policy::{Next, Policy, Settled};
+use crate::router::Shared;
+use crate::{evidence, plan};
+
+/// Where frames go while a question is being answered; nowhere if it is not streamed.
+pub(crate) struct Frames {
+    responder: Option<Responder>,
+    probe: Probe,
+}
+
+/// The subject that the server reports a vanished caller on, used now and then.
+pub(crate) struct Probe {
+    pub(crate) subject: String,
+    pub(crate) last: Instant,
+}
+
+impl Frames {
+    pub(crate) fn new(responder: Option<Responder>, probe: Probe) -> Self {
+        Self { responder, probe }
+    }
+
+    fn send(&mut self, frame: &AskFrame) {
+        let Some(responder) = &mut self.responder else { return };
+        let due = self.probe.last.elapsed() > Duration::from_millis(250);
+        if due {
+            self.probe.last = Instant::now();
+        }
+        responder.frame(frame, due.then(|| self.probe.subject.clone()));
+    }
+
+    fn leg(&mut self, report: &LegReport) {
+        self.send(&AskFrame { leg: Some(report.clone()), ..AskFrame::default() });
+    }
+
+    pub(crate) fn into_responder(self) -> Option<Responder> {
+        self.responder
+    }
+}
+
+/// A question in the works.
+pub(crate) struct Asking<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) ask: Ask,
+    pub(crate) meta: Meta,
+    pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+    legs: Vec<LegReport>,
+}
+
+impl<'a> Asking<'a> {
+    pub(crate) fn new(shared: &'a Shared, ask: Ask, meta: Meta, began: Instant, deadline: Instant) -> Self {
+        Self { shared, ask, meta, began, deadline, legs: Vec::new() }
+    }
+
+    /// Answers the question.
+    ///
+    /// # Errors
+    /// What can be told without a model refuses the question before any leg. After that: a fault that names each
+    /// attachment if all of them yielded nothing, or each model if none of them answered.
+    pub(crate) async fn answer(mut self, frames: &mut Frames) -> Result<AskReply, Fault> {
+        let (planned, models) = self.plan().await?;
+        let evidence = self.gather(planned, frames).await?;
+        let prompt = evidence::prompt(self.ask.text.as_deref(), &evidence);
+        let settled = self.consult(&models, prompt, frames).await?;
+        self.join(&models, settled, evidence)
+    }
+
+    /// Everything that can be told without a model.
+    async fn plan(&self) -> Result<(Vec<PlannedLeg>, Vec<Name>), Fault> {
+        let Ask { text, attachments, models, session, .. } = &self.ask;
+        self.ask.check()?;
+        let limit = self.shared.config.max_legs;
+        if attachments.len() > limit {
+            let message = format!("{} attachments are more than the {limit} that one question may have", attachments.len());
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
+        let mut types = Vec::with_capacity(attachments.len());
+        for (index, attachment) in attachments.iter().enumerate() {
+            types.push(self.shared.media_type(index, attachment).await?);
+        }
+        let roster = self.shared.roster.lock();
+        let wish = Wish { session: session.as_deref() };
+        let legs = attachments
+            .iter()
+            .zip(&types)
+            .enumerate()
+            .map(|(index, (media, mime))| attachment_leg(&roster, index, mime, media, text.as_deref(), wish));
+        let legs = legs.collect::<Result<Vec<_>, _>>()?;
+        let models = answering(&roster, models.as_deref(), &self.shared.config.answer)?;
+        Ok((legs, models))
+    }
+
+    /// Sends all attachment legs at once and reads what comes back as evidence.
+    async fn gather(&mut self, planned: Vec<PlannedLeg>, frames: &mut Frames) -> Result<Vec<Evidence>, Fault> {
+        if planned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = self.evidence_deadline();
+        let (bus, meta) = (&self.shared.bus, &self.meta);
+        let mut running: FuturesUnordered<_> = planned
+            .into_iter()
+            .map(|leg| {
+                frames.leg(&begun(&leg));
+                run(bus, meta, leg, deadline)
+            })
+            .collect();
+        let (mut found, mut failed) = (Vec::new(), BTreeMap::new());
+        let mut reports = Vec::with_capacity(running.len());
+        while let Some(EndedLeg { leg, report, outcome }) = running.next().await {
+            let index = leg.path.parse().unwrap_or(0);
+            match outcome.and_then(|body| evidence::read(&leg, index, &body)) {
+                Ok(items) => {
+                    for item in &items {
+                        frames.send(&AskFrame { evidence: Some(item.clone()), ..AskFrame::default() });
+                    }
+                    found.extend(items);
+                }
+                Err(fault) => drop(failed.insert(index, fault)),
+            }
+            frames.leg(&report);
+            reports.push(report);
+        }
+        reports.sort_by_key(|report| report.leg.parse::<usize>().unwrap_or(usize::MAX));
+        let all_failed = failed.len() == reports.len();
+        self.legs.append(&mut reports);
+        if all_failed {
+            return Err(together("no attachment could be used", failed.iter().map(|(index, fault)| (format!("attachment {index}"), fault))));
+        }
+        evidence::sort(&mut found);
+        Ok(found)
+    }
+
+    /// Attachments get their share of the time; if nobody answers afterwards, all of it.
+    fn evidence_deadline(&self) -> Instant {
+        if self.ask.models.as_ref().is_some_and(Vec::is_empty) {
+            return self.deadline;
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Instant::now() + left.mul_f64(self.shared.config.evidence_share.clamp(0.05, 1.0))
+    }
+
+    /// Puts the prompt to the models as the policy says.
+    async fn consult(&mut self, models: &[Name], prompt: String, frames: &mut Frames) -> Result<Vec<Settled>, Fault> {
+        let policy: Box<dyn Policy> = self.ask.policy.into();
+        let mut settled: Vec<Settled> = Vec::new();
+        let payload = Bytes::from(Codec::MessagePack.encode(&ChatRequest { stream: true, ..self.ask.chat(prompt) })?);
+        while let Next::Ask(next) = policy.next(models, &settled) {
+            let (sender, mut deltas) = tokio::sync::mpsc::channel(256);
+            let first = self.legs.len();
+            let (bus, meta, deadline) = (&self.shared.bus, &self.meta, self.deadline);
+            let mut running: FuturesUnordered<_> = next
+                .iter()
+                .enumerate()
+                .map(|(offset, model)| {
+                    let leg = chat_leg(first + offset, model, payload.clone());
+                    frames.leg(&begun(&leg));
+                    chat(bus, meta, leg, deadline, sender.clone())
+                })
+                .collect();
+            drop(sender);
+            while !running.is_empty() {
+                tokio::select! {
+                    biased;
+                    Some((model, delta)) = deltas.recv() => {
+                        frames.send(&AskFrame { delta: Some(delta), model: Some(model), ..AskFrame::default() });
+                    }
+                    Some((report, one)) = running.next() => {
+                        // What this model said before it ended comes before the word that it ended.
+                        while let Ok((model, delta)) = deltas.try_recv() {
+                            frames.send(&AskFrame { delta: Some(delta), model: Some(model), ..AskFrame::default() });
+                        }
+                        frames.leg(&report);
+                        self.legs.push(report);
+                        settled.push(one);
+                    }
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    fn join(self, models: &[Name], settled: Vec<Settled>, evidence: Vec<Evidence>) -> Result<AskReply, Fault> {
+        let mut legs = self.legs;
+        legs.sort_by_key(|report| report.leg.parse::<usize>().unwrap_or(usize::MAX));
+        let order = |model: &Name| models.iter().position(|other| other == model);
+        let mut answers: Vec<Answer> = settled.iter().filter_map(|one| one.outcome.clone().ok()).collect();
+        answers.sort_by_key(|answer| order(&answer.model));
+        let took_ms = millis(self.began.elapsed());
+        let Some(best) = answers.first().cloned() else {
+            if !settled.is_empty() {
+                let faults = settled.iter().filter_map(|one| Some((format!("model {}", one.model), one.outcome.as_ref().err()?)));
+                return Err(together("no model answered", faults));
+            }
+            let text = plan::plain_text(&evidence);
+            return Ok(AskReply { text, evidence, legs, took_ms, ..AskReply::default() });
+        };
+        Ok(AskReply {
+            work: None,
+            text: best.text,
+            model: Some(best.model),
+            finish_reason: Some(best.finish_reason),
+            usage: Some(best.usage),
+            answers,
+            evidence,
+            legs,
+            took_ms,
+        })
+    }
+}
+
+fn chat_leg(number: usize, model: &Name, payload: Bytes) -> PlannedLeg {
+    let capability = Capability::of::<ChatRequest>();
+    PlannedLeg {
+        path: number.to_string(),
+        subject: subject::model(&capability, model),
+        capability,
+        model: model.clone(),
+        payload,
+    }
+}
+
+/// Puts the question to one model and passes its text on as it comes.
+async fn chat(
+    bus: &Bus,
+    root: &Meta,
+    leg: PlannedLeg,
+    deadline: Instant,
+    deltas: tokio::sync::mpsc::Sender<(Name, String)>,
+) -> (LegReport, Settled) {
+    let began = Instant::now();
+    let mut last = Bytes::new();
+    let outcome = read_chat(bus, root, &leg, deadline, &deltas, &mut last).await;
+    let report = ended(&leg, began, outcome.as_ref().map(|_| last.as_ref()));
+    let answer = outcome.map(|(text, reply)| Answer {
+        model: leg.model.clone(),
+        text,
+        finish_reason: reply.finish_reason,
+        usage: reply.usage,
+        took_ms: report.took_ms,
+    });
+    (report, Settled { model: leg.model, outcome: answer })
+}
+
+async fn read_chat(
+    bus: &Bus,
+    root: &Meta,
+    leg: &PlannedLeg,
+    deadline: Instant,
+    deltas: &tokio::sync::mpsc::Sender<(Name, String)>,
+    last: &mut Bytes,
+) -> Result<(String, ChatReply), Fault> {
+    let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
+    let mut stream = bus.stream_raw(&leg.subject, leg.payload.clone(), meta_of(root, leg, deadline)).await?;
+    let mut text = String::new();
+    while let Some(frame) = stream.next_raw().await {
+        let (Stamp { done, .. }, body) = frame?;
+        let codec = Codec::detect(None, &body).map_err(unreadable)?;
+        if done {
+            let reply = codec.decode(&body).map_err(unreadable)?;
+            *last = body;
+            return Ok((text, reply));
+        }
+        let ChatFrame { delta } = codec.decode(&body).map_err(unreadable)?;
+        text.push_str(&delta);
+        // Nobody reads frames of a question that is given up.
+        let _ = deltas.send((leg.model.clone(), delta)).await;
+    }
+    Err(Fault::engine(format!("the stream from {} ended without an end", leg.subject)))
+}
+
+/// One fault that names each of several.
+fn together<'f>(what: &str, faults: impl Iterator<Item = (String, &'f Fault)>) -> Fault {
+    let faults: Vec<(String, &Fault)> = faults.collect();
+    let each = faults.iter().map(|(who, fault)| format!("{who}: {fault}")).collect::<Vec<_>>().join("; ");
+    let kind = faults.first().map_or(FaultKind::Engine, |(_, fault)| fault.kind);
+    let retry_after_ms = faults.iter().filter_map(|(_, fault)| fault.retry_after_ms).max();
+    Fault { retry_after_ms, ..Fault::new(kind, format!("{what}: {each}")) }
+}

@@ -1,0 +1,42 @@
+//! What can be set about the router?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use megabrain_schemas::{Capability, Name};
+use serde::Deserialize;
+
+/// The `[router]` table of the brain file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// False: this node runs models only, and another node of the brain routes. Default true.
+    pub enabled: bool,
+    /// The models that answer questions, best first. Default: every ready model that serves `chat`, by name.
+    pub answer: Vec<Name>,
+    /// For a capability: the models to try, in order, where a request names none. Default: the least busy one.
+    pub prefer: BTreeMap<Capability, Vec<Name>>,
+    /// Questions that are answered at the same time; one more is `overloaded`. Default 1,000.
+    pub max_asks: usize,
+    /// Attachments of one question. Default 64.
+    pub max_legs: usize,
+    /// Share of a question's time that its attachments may take, 0 to 1; the rest is the answering model's. Default 0.6.
+    pub evidence_share: f64,
+    /// Time for a question that names none. Default: the brain's `default_deadline`, which the node fills in.
+    #[serde(with = "humantime_serde")]
+    pub default_deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            answer: Vec::new(),
+            prefer: BTreeMap::new(),
+            max_asks: 1000,
+            max_legs: 64,
+            evidence_share: 0.6,
+            default_deadline: Duration::from_secs(600),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What was found, on one clock, and how is it put to a model?
+
+use std::fmt::Write as _;
+
+use megabrain_schemas::{
+    AttachmentReply, Codec, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply,
+};
+
+use crate::plan::PlannedLeg;
+
+/// Reads a leg's answer as evidence about attachment number `attachment`.
+///
+/// # Errors
+/// `engine` if the answer is not what its capability promises.
+pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
+    let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
+    let codec = Codec::detect(None, body).map_err(unreadable)?;
+    match leg.capability.as_str() {
+        "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)).map_err(unreadable),
+        "see" => codec.decode(body).map(|reply| seen(&leg.model, attachment, &reply)).map_err(unreadable),
+        _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)).map_err(unreadable),
+    }
+}
+
+fn heard(model: &Name, attachment: usize, reply: TranscribeReply) -> Vec<Evidence> {
+    let segment = |segment: megabrain_schemas::Segment| Evidence {
+        attachment,
+        modality: Modality::Audio,
+        model: model.clone(),
+        t0_ms: Some(segment.t0_ms),
+        t1_ms: Some(segment.t1_ms),
+        text: segment.text.trim().to_owned(),
+        confidence: segment.confidence,
+    };
+    reply.segments.into_iter().map(segment).collect()
+}
+
+fn seen(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
+    let timeless = |(text, confidence): (String, Option<f32>)| Evidence {
+        attachment,
+        modality: Modality::Image,
+        model: model.clone(),
+        t0_ms: None,
+        t1_ms: None,
+        text,
+        confidence,
+    };
+    reply.results.iter().flat_map(findings).map(timeless).collect()
+}
+
+fn findings(seen: &Seen) -> Vec<(String, Option<f32>)> {
+    let described = seen.describe.iter().map(|description| (description.text.clone(), None));
+    let read = seen.read.iter().flatten().map(|line| (format!("text: {}", line.text), Some(line.score)));
+    let classified = seen.classify.iter().flatten().take(3).map(|class| (class.label.clone(), Some(class.score)));
+    described.chain(read).chain(classified).collect()
+}
+
+fn told(model: &Name, attachment: usize, reply: AttachmentReply) -> Vec<Evidence> {
+    let evidence = |text| Evidence {
+        attachment,
+        modality: Modality::Text,
+        model: model.clone(),
+        t0_ms: None,
+        t1_ms: None,
+        text,
+        confidence: None,
+    };
+    reply.text.into_iter().map(evidence).collect()
+}
+
+/// Sorts evidence by attachment, then time; what has no time comes first.
+pub(crate) fn sort(evidence: &mut [Evidence]) {
+    evidence.sort_by(|one, other| {
+        let key = |item: &Evidence| item.t0_ms.unwrap_or(-1.0);
+        one.attachment.cmp(&other.attachment).then(key(one).total_cmp(&key(other)))
+    });
+}
+
+/// What is put to a model: the question with the evidence; without a written question, what was heard is the question.
+pub(crate) fn prompt(question: Option<&str>, evidence: &[Evidence]) -> String {
+    let plain = || evidence.iter().map(|item| item.text.as_str()).collect::<Vec<_>>().join(" ");
+    let Some(question) = question else { return plain() };
+    if evidence.is_empty() {
+        return question.to_owned();
+    }
+    let mut prompt = String::from("Here is what was found in the attachments.\n");
+    for item in evidence {
+        let kind = match item.modality {
+            Modality::Audio => "heard",
+            Modality::Image => "seen",
+            Modality::Text => "read",
+        };
+        // Writing to a String does not fail.
+        let _ = match (item.t0_ms, item.t1_ms) {
+            (Some(from), Some(to)) => {
+                writeln!(prompt, "[{kind}, attachment {}, {} to {}] {}", item.attachment, clock(from), clock(to), item.text)
+            }
+            _ => writeln!(prompt, "[{kind}, attachment {}] {}", item.attachment, item.text),
+        };
+    }
+    let _ = write!(prompt, "\n{question}");
+    prompt
+}
+
+fn clock(milliseconds: f64) -> String {
+    let seconds = milliseconds / 1000.0;
+    format!("{:02}:{:04.1}", (seconds / 60.0).floor(), seconds % 60.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(attachment: usize, t0: Option<f64>, text: &str) -> Evidence {
+        Evidence {
+            attachment,
+            modality: Modality::Audio,
+            model: Name::new("whisper").unwrap(),
+            t0_ms: t0,
+            t1_ms: t0.map(|t0| t0 + 500.0),
+            text: text.into(),
+            confidence: None,
+        }
+    }
+
+    #[test]
+    fn evidence_is_sorted_by_attachment_and_time() {
+        let mut all = [item(1, Some(0.0), "c"), item(0, Some(900.0), "b"), item(0, Some(10.0), "a")];
+        sort(&mut all);
+        assert_eq!(prompt(None, &all), "a b c");
+    }
+
+    #[test]
+    fn a_written_question_comes_after_the_evidence() {
+        let text = prompt(Some("Who?"), &[item(0, Some(61_500.0), "hello")]);
+        assert!(text.contains("[heard, attachment 0, 01:01.5 to 01:02.0] hello"), "{text}");
+        assert!(text.ends_with("Who?"));
+    }
+}

@@ -1,0 +1,71 @@
+//! How does a request that names a capability find its instance? One look at the roster, one message on.
+
+use megabrain_bus::{Bus, Incoming};
+use megabrain_runtime::supervision::SharedRoster;
+use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, subject};
+use serde::Deserialize;
+
+use crate::choose::{Wish, choose};
+
+/// What of a request's body matters for where it goes.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Peek {
+    #[serde(default)]
+    pub(crate) model: Option<String>,
+    #[serde(default)]
+    pub(crate) session: Option<String>,
+}
+
+/// Passes a request on to the best instance. Its answer skips the router.
+pub(crate) fn forward(bus: &Bus, roster: &SharedRoster, capability: &Capability, incoming: Incoming, peek: &Peek) {
+    let subject = {
+        let roster = roster.lock();
+        instance_for(&roster, capability, peek)
+    };
+    let sent = subject.and_then(|subject| bus.forward(&subject, &incoming));
+    if let Err(fault) = sent {
+        incoming.responder.fail(&fault);
+    }
+}
+
+/// The subject of the instance that should work on this.
+fn instance_for(roster: &megabrain_bus::Roster, capability: &Capability, peek: &Peek) -> Result<String, Fault> {
+    let named = peek.model.as_deref().map(Name::new).transpose().map_err(|error| Fault::invalid(format!("`model`: {error}")))?;
+    let serving: Vec<&Presence> = roster
+        .ready()
+        .filter(|presence| presence.capabilities.contains(capability))
+        .filter(|presence| named.as_ref().is_none_or(|model| presence.model == *model))
+        .collect();
+    let wish = Wish { session: peek.session.as_deref() };
+    match choose(&serving, wish) {
+        Some(presence) => Ok(subject::instance(capability, &presence.model, &presence.instance)),
+        None => Err(nobody_ready(roster, capability, named.as_ref())),
+    }
+}
+
+/// Why nobody can work on this now.
+pub(crate) fn nobody_ready(roster: &megabrain_bus::Roster, capability: &Capability, named: Option<&Name>) -> Fault {
+    let Some(model) = named else {
+        let loading: Vec<&str> =
+            roster.all().filter(|presence| presence.state != ModelState::Ready).map(|presence| presence.model.as_str()).collect();
+        let message = format!("no model serves {capability} now");
+        return if loading.is_empty() {
+            Fault::new(FaultKind::NotFound, message)
+        } else {
+            Fault::unavailable(format!("{message}; not ready: {}", loading.join(", ")), 1000)
+        };
+    };
+    match roster.of_model(model).next() {
+        None => {
+            let there: Vec<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
+            Fault::new(FaultKind::NotFound, format!("model {model} is not there; there are {}", there.join(", ")))
+        }
+        Some(presence) if presence.state == ModelState::Ready => {
+            Fault::wrong_capability(model, capability, &presence.capabilities)
+        }
+        Some(presence) => {
+            let reason = presence.reason.as_deref().unwrap_or("it is loading");
+            Fault::unavailable(format!("model {model} is not ready: {reason}"), presence.retry_after_ms.unwrap_or(1000))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! How is one leg sent, timed and reported?
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use megabrain_bus::{Bus, Meta};
+use megabrain_schemas::{Codec, Fault, FaultKind, LegReport, LegStatus};
+use serde::Deserialize;
+
+use crate::plan::PlannedLeg;
+
+/// A leg that has ended.
+pub(crate) struct EndedLeg {
+    pub(crate) leg: PlannedLeg,
+    pub(crate) report: LegReport,
+    pub(crate) outcome: Result<Bytes, Fault>,
+}
+
+/// The report of a leg that has begun.
+pub(crate) fn begun(leg: &PlannedLeg) -> LegReport {
+    LegReport {
+        leg: leg.path.clone(),
+        subject: leg.subject.clone(),
+        model: Some(leg.model.clone()),
+        status: None,
+        queued_ms: None,
+        took_ms: 0.0,
+        error: None,
+    }
+}
+
+/// The report of a leg that has ended, from its outcome.
+pub(crate) fn ended(leg: &PlannedLeg, began: Instant, outcome: Result<&[u8], &Fault>) -> LegReport {
+    let (status, error) = match outcome {
+        Ok(_) => (LegStatus::Ok, None),
+        Err(fault) => (status_of(fault), Some(fault.clone())),
+    };
+    LegReport {
+        status: Some(status),
+        queued_ms: outcome.ok().and_then(queued_ms),
+        took_ms: millis(began.elapsed()),
+        error,
+        ..begun(leg)
+    }
+}
+
+fn status_of(fault: &Fault) -> LegStatus {
+    match fault.kind {
+        FaultKind::DeadlineExceeded => LegStatus::Late,
+        FaultKind::Cancelled => LegStatus::Cancelled,
+        _ => LegStatus::Failed,
+    }
+}
+
+/// Sends a leg of the work that `root` is about and waits for its end.
+pub(crate) async fn run(bus: &Bus, root: &Meta, leg: PlannedLeg, deadline: Instant) -> EndedLeg {
+    let began = Instant::now();
+    let meta = meta_of(root, &leg, deadline);
+    let outcome = bus.call_raw(&leg.subject, leg.payload.clone(), &meta).await;
+    let report = ended(&leg, began, outcome.as_deref());
+    EndedLeg { leg, report, outcome }
+}
+
+/// The headers of a leg: its root's work and trace, its own path and share of the time.
+pub(crate) fn meta_of(root: &Meta, leg: &PlannedLeg, deadline: Instant) -> Meta {
+    Meta { leg: Some(leg.path.clone()), deadline: Some(deadline), ..root.clone() }
+}
+
+/// How long the model says that the work waited, wherever its capability puts that.
+fn queued_ms(body: &[u8]) -> Option<f64> {
+    #[derive(Deserialize)]
+    struct Waited {
+        queued_ms: Option<f64>,
+        timings: Option<Timings>,
+    }
+    #[derive(Deserialize)]
+    struct Timings {
+        queued_ms: f64,
+    }
+    let waited: Waited = Codec::detect(None, body).ok()?.decode(body).ok()?;
+    waited.queued_ms.or(waited.timings.map(|timings| timings.queued_ms))
+}
+
+/// Milliseconds, with their fraction.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

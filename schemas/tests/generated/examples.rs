@@ -1,0 +1,341 @@
+//! What does a real message of every type look like? Fractions are sums of powers of two, so that 32 bits, 64 bits and
+//! text are the same number in every language.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use megabrain_schemas::*;
+
+use super::message::{MessageType, Part};
+
+type Made<T> = Result<T, Box<dyn Error>>;
+
+/// Every message type with its golden messages.
+pub(crate) fn all() -> Made<Vec<MessageType>> {
+    Ok([asking()?, chatting()?, hearing()?, seeing()?, echoing()?, telling()?].into_iter().flatten().collect())
+}
+
+fn name(text: &str) -> Name {
+    Name::sanitized(text)
+}
+
+fn end_of(model: &str) -> Stamp {
+    Stamp { work: Some(work()), model: Some(name(model)), seq: None, done: true }
+}
+
+fn frame_of(model: &str, seq: u64) -> Stamp {
+    Stamp { work: Some(work()), model: Some(name(model)), seq: Some(seq), done: false }
+}
+
+fn work() -> Name {
+    name("01KAPFZ3V8Q4N2T6D0XJ5RWCHE")
+}
+
+/// The head of a wav file: has bytes that are no text.
+fn sound() -> Vec<u8> {
+    b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data\x08\x00\x00\x00\x00\x00\xff\x7f\x00\x80\xfe\xff".to_vec()
+}
+
+fn picture() -> Vec<u8> {
+    b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xd9".to_vec()
+}
+
+fn film() -> BlobRef {
+    BlobRef::of(b"a film")
+}
+
+fn usage() -> Usage {
+    Usage { prompt_tokens: 41, completion_tokens: 12 }
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        attachment: 0,
+        modality: Modality::Audio,
+        model: name("whisper"),
+        t0_ms: Some(0.0),
+        t1_ms: Some(10990.0),
+        text: "Could you reserve berth forty-two for Friday?".into(),
+        confidence: Some(0.9375),
+    }
+}
+
+fn heard() -> LegReport {
+    LegReport {
+        leg: "0".into(),
+        subject: "mb.v1.transcribe.whisper".into(),
+        model: Some(name("whisper")),
+        status: Some(LegStatus::Ok),
+        queued_ms: Some(1.25),
+        took_ms: 870.5,
+        error: None,
+    }
+}
+
+fn not_seen() -> LegReport {
+    LegReport {
+        leg: "1".into(),
+        subject: "mb.v1.see.vision".into(),
+        model: None,
+        status: Some(LegStatus::Failed),
+        queued_ms: None,
+        took_ms: 2.5,
+        error: Some(Fault::unavailable("no instance of vision is ready", 500)),
+    }
+}
+
+fn asking() -> Made<Vec<MessageType>> {
+    let ask = Ask {
+        text: Some("What does she ask for?".into()),
+        attachments: vec![Media::inline("audio/wav", sound()), Media::by_reference(None, BlobRef::of(b"a photograph"))],
+        models: Some(vec![name("deep"), name("fast")]),
+        policy: Policy::All,
+        stream: false,
+        deadline_ms: Some(30_000),
+        max_tokens: Some(256),
+        temperature: Some(0.0),
+        seed: Some(7),
+        session: Some("harbour-office".into()),
+        work: Some(work()),
+    };
+    let answer = Answer {
+        model: name("deep"),
+        text: "She asks for berth 42 on Friday.".into(),
+        finish_reason: FinishReason::Stop,
+        usage: usage(),
+        took_ms: 2210.75,
+    };
+    let reply = AskReply {
+        work: None,
+        text: answer.text.clone(),
+        model: Some(answer.model.clone()),
+        finish_reason: Some(answer.finish_reason),
+        usage: Some(answer.usage),
+        answers: vec![answer],
+        evidence: vec![evidence()],
+        legs: vec![heard(), not_seen()],
+        took_ms: 3084.25,
+    };
+    // The answer says itself which model it is of.
+    let end = Stamp { model: None, ..end_of("") };
+    let part = |seq| Stamp { model: None, ..frame_of("", seq) };
+    let leg = AskFrame { leg: Some(heard()), ..AskFrame::default() };
+    let found = AskFrame { evidence: Some(evidence()), ..AskFrame::default() };
+    let delta = AskFrame { delta: Some("She asks ".into()), model: Some(name("deep")), ..AskFrame::default() };
+    let attachment = AttachmentRequest {
+        attachment: Media::inline("application/pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec()),
+        prompt: Some("Who signed it?".into()),
+    };
+    let read = AttachmentReply { text: Some("Signed by J. Tar.".into()), data: Some(Data(picture())) };
+    Ok(vec![
+        MessageType::new::<Ask>("ask_request", Part::Request)?
+            .plain("", &ask)?
+            .plain("short", &Ask { text: Some("What is a tide?".into()), ..Ask::default() })?,
+        MessageType::new::<AskReply>("ask_reply", Part::Reply)?.stamped("", &end, &reply)?,
+        MessageType::new::<AskFrame>("ask_frame", Part::Frame)?
+            .stamped("leg", &part(0), &leg)?
+            .stamped("evidence", &part(1), &found)?
+            .stamped("delta", &part(2), &delta)?,
+        MessageType::new::<AttachmentRequest>("attachment_request", Part::Request)?.plain("", &attachment)?,
+        MessageType::new::<AttachmentReply>("attachment_reply", Part::Reply)?.stamped("", &end_of("pdf"), &read)?,
+    ])
+}
+
+fn chatting() -> Made<Vec<MessageType>> {
+    let request = ChatRequest {
+        model: Some("fast".into()),
+        messages: vec![
+            Message { role: Role::System, content: "You are the harbour office.".into() },
+            Message::user("Is berth 42 free? 🛥"),
+            Message::assistant("Which day?"),
+            Message::user("Friday."),
+        ],
+        max_tokens: Some(64),
+        temperature: Some(0.5),
+        top_p: Some(0.875),
+        seed: Some(1),
+        stop: vec!["\n\n".into()],
+        stream: true,
+        session: Some("harbour-office".into()),
+        deadline_ms: Some(5000),
+        work: Some(work()),
+    };
+    let reply = ChatReply {
+        message: Some(Message::assistant("Yes: berth 42 is free on Friday.")),
+        finish_reason: FinishReason::Stop,
+        usage: usage(),
+        timings: Timings { queued_ms: 0.25, prompt_ms: 12.5, first_token_ms: 14.75, total_ms: 96.5 },
+    };
+    let end = ChatReply { message: None, finish_reason: FinishReason::Length, ..reply.clone() };
+    let embed = EmbedReply {
+        embeddings: vec![vec![0.5, -0.5, 0.5, -0.5], vec![0.0, 1.0, 0.0, 0.0]],
+        usage: Usage { prompt_tokens: 9, completion_tokens: 0 },
+    };
+    Ok(vec![
+        MessageType::new::<ChatRequest>("chat_request", Part::Request)?.plain("", &request)?,
+        MessageType::new::<ChatReply>("chat_reply", Part::Reply)?
+            .stamped("", &end_of("fast"), &reply)?
+            .stamped("stream", &Stamp { seq: Some(9), ..end_of("fast") }, &end)?,
+        MessageType::new::<ChatFrame>("chat_frame", Part::Frame)?.stamped(
+            "",
+            &frame_of("fast", 0),
+            &ChatFrame { delta: "Yes: ".into() },
+        )?,
+        MessageType::new::<EmbedRequest>("embed_request", Part::Request)?
+            .plain("", &EmbedRequest { input: vec!["a berth".into(), "a mooring".into()] })?,
+        MessageType::new::<EmbedReply>("embed_reply", Part::Reply)?.stamped("", &end_of("embed"), &embed)?,
+    ])
+}
+
+fn hearing() -> Made<Vec<MessageType>> {
+    let request = TranscribeRequest {
+        model: None,
+        audio: Media::inline("audio/wav", sound()),
+        language: Some("en".into()),
+        stream: false,
+        deadline_ms: None,
+        work: None,
+    };
+    let segment =
+        Segment { t0_ms: 0.0, t1_ms: 3200.5, text: "Could you reserve berth forty-two".into(), confidence: Some(0.9375) };
+    let reply = TranscribeReply {
+        text: segment.text.clone(),
+        language: "en".into(),
+        duration_ms: 10990.0,
+        segments: vec![segment.clone()],
+        queued_ms: 1.25,
+    };
+    let speak = SpeakRequest {
+        text: "Berth 42 is yours on Friday.".into(),
+        voice: Some("joe".into()),
+        speed: Some(1.0),
+        format: AudioFormat::Wav,
+        stream: false,
+    };
+    let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0 };
+    Ok(vec![
+        MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?.plain("", &request)?,
+        MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped("", &end_of("whisper"), &reply)?,
+        MessageType::new::<TranscribeFrame>("transcribe_frame", Part::Frame)?.stamped(
+            "",
+            &frame_of("whisper", 0),
+            &TranscribeFrame { segment },
+        )?,
+        MessageType::new::<SpeakRequest>("speak_request", Part::Request)?.plain("", &speak)?,
+        MessageType::new::<SpeakReply>("speak_reply", Part::Reply)?
+            .stamped("", &end_of("voice"), &spoken)?
+            .stamped("frame", &frame_of("voice", 0), &spoken)?,
+    ])
+}
+
+fn seeing() -> Made<Vec<MessageType>> {
+    let request = SeeRequest {
+        images: vec![Media::inline("image/jpeg", picture())],
+        tasks: Some(vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]),
+        prompt: Some("What is on the sign?".into()),
+        top_k: Some(5),
+    };
+    let seen = Seen {
+        width: 640,
+        height: 480,
+        classify: Some(vec![Classified { label: "tabby cat".into(), score: 0.71875 }]),
+        read: Some(vec![Read {
+            text: "BERTH 42".into(),
+            corners: [[12.0, 8.5], [220.0, 8.5], [220.0, 64.0], [12.0, 64.0]],
+            score: 0.984375,
+        }]),
+        describe: Some(Description { text: "a cat under a sign that says BERTH 42".into(), by: "composed".into() }),
+    };
+    let frame = VideoFrame { blob: BlobRef::of(b"a frame"), t_ms: 1500.0 };
+    let sound = VideoSound { blob: BlobRef::of(b"a sound track"), t0_ms: 0.0, duration_ms: 18000.0 };
+    Ok(vec![
+        MessageType::new::<SeeRequest>("see_request", Part::Request)?.plain("", &request)?,
+        MessageType::new::<SeeReply>("see_reply", Part::Reply)?.stamped(
+            "",
+            &end_of("vision"),
+            &SeeReply { results: vec![seen] },
+        )?,
+        MessageType::new::<SplitRequest>("split_request", Part::Request)?.plain(
+            "",
+            &SplitRequest {
+                video: Media::by_reference(Some("video/mp4".into()), film()),
+                frames: Some(20),
+                fps: Some(0.5),
+            },
+        )?,
+        MessageType::new::<SplitFrame>("split_frame", Part::Frame)?
+            .stamped("picture", &frame_of("video", 0), &SplitFrame { frame: Some(frame), sound: None })?
+            .stamped("sound", &frame_of("video", 1), &SplitFrame { frame: None, sound: Some(sound) })?,
+        MessageType::new::<SplitReply>("split_reply", Part::Reply)?.stamped(
+            "",
+            &Stamp { seq: Some(2), ..end_of("video") },
+            &SplitReply { frames: 1, duration_ms: 18000.0 },
+        )?,
+    ])
+}
+
+fn echoing() -> Made<Vec<MessageType>> {
+    let every_byte = Data((0..=255).collect());
+    let request = EchoRequest {
+        text: Some("ahoy".into()),
+        data: Some(every_byte.clone()),
+        attachment: Some(Media::inline(ECHO_MIME, br#"{"text":"ahoy","delay_ms":5}"#.to_vec())),
+        delay_ms: 20,
+        stream: true,
+    };
+    let reply = EchoReply { text: Some("ahoy".into()), data: Some(every_byte) };
+    Ok(vec![
+        MessageType::new::<EchoRequest>("echo_request", Part::Request)?.plain("", &request)?,
+        MessageType::new::<EchoReply>("echo_reply", Part::Reply)?
+            .stamped("", &end_of("echo"), &reply)?
+            .stamped("frame", &frame_of("echo", 0), &EchoReply { text: Some("ahoy".into()), data: None })?,
+    ])
+}
+
+#[allow(clippy::needless_update, reason = "presences gain fields, which these examples need not name")]
+fn telling() -> Made<Vec<MessageType>> {
+    let presence = Presence {
+        actor: name("llm"),
+        node: Some(name("harbour")),
+        state: ModelState::Ready,
+        capabilities: vec![Capability::of::<ChatRequest>(), Capability::of::<EmbedRequest>()],
+        accepts: vec!["text/*".into()],
+        device: Some("cuda0".into()),
+        slots: 8,
+        queue_limit: 64,
+        context: Some(8192),
+        queued: 2,
+        in_flight: 8,
+        finished: 1234,
+        faults: 1,
+        tokens_per_second: 412.5,
+        memory_bytes: 1_503_238_553,
+        device_memory_bytes: Some(9_663_676_416),
+        threads: 4,
+        restarts: 1,
+        pid: 4242,
+        ..Presence::unknown(&name("fast-1"), &name("fast"))
+    };
+    let node = NodePresence {
+        router: true,
+        asks_in_flight: 3,
+        cores: 32,
+        memory_bytes: 137_438_953_472,
+        memory_available_bytes: 68_719_476_736,
+        resident_bytes: 41_943_040,
+        up_ms: 86_400_000,
+        ..NodePresence::default()
+    };
+    let report =
+        WorkReport { model: name("fast"), taken: vec![u64::MAX, 81_985_529_216_486_895], finished: vec![1] };
+    let shares = CoreShares { threads: BTreeMap::from([(name("deep"), 12), (name("fast"), 4)]) };
+    let fault = Fault::new(FaultKind::Overloaded, "the queue of fast is full: 64 works wait").retry_after(120);
+    Ok(vec![
+        MessageType::new::<Presence>("presence_event", Part::Event)?.plain("", &presence)?,
+        MessageType::new::<WorkReport>("work_event", Part::Event)?.plain("", &report)?,
+        MessageType::new::<CoreShares>("cores_event", Part::Event)?.plain("", &shares)?,
+        MessageType::new::<NodePresence>("node_event", Part::Event)?.plain("", &node)?,
+        MessageType::new::<Cancel>("cancel", Part::Event)?.plain("", &Cancel {})?,
+        MessageType::new::<FaultReply>("fault", Part::Fault)?.plain("", &FaultReply::new(Some(work()), fault))?,
+    ])
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# All tests, one stage after the other; stops at the first that fails, and says at the end what ran and for how long.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/megabrain
+venv=$cache/venv
+ran=()
+stage=
+
+stage() {
+    stage=$1
+    shift
+    local began=$SECONDS
+    printf '\n── %s\n' "$stage"
+    "$@"
+    ran+=("$stage $((SECONDS - began)) s")
+    stage=
+}
+tell() {
+    local status=$?
+    printf '\n'
+    [ "$status" = 0 ] || echo "make test: FAILED${stage:+ at: $stage}, after $SECONDS s"
+    [ ${#ran[@]} = 0 ] || (IFS=,; echo "make test ran:${ran[*]/#/ }")
+    [ -z "${skipped:-}" ] || echo "make test: $skipped"
+}
+trap tell EXIT
+
+compose() {
+    # Any passwords will do: the file is read, nothing is started.
+    local MEGABRAIN_{CLIENT,MODEL,NODE,ADMIN}_PASSWORD=x
+    export MEGABRAIN_{CLIENT,MODEL,NODE,ADMIN}_PASSWORD
+    if docker compose version >/dev/null 2>&1; then docker compose config -q; else docker-compose config -q; fi
+    echo "compose.yaml is valid"
+}
+vulkan() {
+    models/backends/build.sh vulkan
+}
+
+stage "system packages" scripts/setup.sh test
+stage "build" make --no-print-directory build
+stage "check" make --no-print-directory check
+stage "compose file" compose
+stage "starter models" python3 models/pull.py
+stage "test models" python3 models/pull.py smollm2-135m-moe
+stage "Vulkan backend" vulkan
+stage "model scripts" python3 -m unittest discover -b models
+stage "rights and contract, from Python" "$venv/bin/pytest" -q tests/python
+stage "Rust" "$venv/bin/cargo-nextest" nextest run --release --workspace --locked
