@@ -22,7 +22,6 @@ tell() {
     printf '\n'
     [ "$status" = 0 ] || echo "make test: FAILED${stage:+ at: $stage}, after $SECONDS s"
     [ ${#ran[@]} = 0 ] || (IFS=,; echo "make test ran:${ran[*]/#/ }")
-    [ -z "${skipped:-}" ] || echo "make test: $skipped"
 }
 trap tell EXIT
 
@@ -33,9 +32,6 @@ compose() {
     if docker compose version >/dev/null 2>&1; then docker compose config -q; else docker-compose config -q; fi
     echo "compose.yaml is valid"
 }
-vulkan() {
-    models/backends/build.sh vulkan
-}
 
 stage "system packages" scripts/setup.sh test
 stage "build" make --no-print-directory build
@@ -43,7 +39,8 @@ stage "check" make --no-print-directory check
 stage "compose file" compose
 stage "starter models" python3 models/pull.py
 stage "test models" python3 models/pull.py smollm2-135m-moe
-stage "Vulkan backend" vulkan
+stage "Vulkan backend" models/backends/build.sh vulkan
 stage "model scripts" python3 -m unittest discover -b models
-stage "rights and contract, from Python" "$venv/bin/pytest" -q tests/python
+stage "Python: rights and contract" "$venv/bin/pytest" -q tests/python
+stage "Rust examples in the docs" cargo test --release --workspace --locked --doc --quiet
 stage "Rust" "$venv/bin/cargo-nextest" nextest run --release --workspace --locked

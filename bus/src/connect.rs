@@ -181,6 +181,11 @@ pub(crate) fn new_work() -> Name {
     Name::sanitized(&Ulid::new().to_string())
 }
 
+/// Tells a change of the link; the first connection is none.
+fn turn(link: &watch::Sender<Link>, now: Link) {
+    link.send_if_modified(|before| std::mem::replace(before, now) != now);
+}
+
 async fn connect_options(
     options: &Options,
     link: watch::Sender<Link>,
@@ -205,11 +210,9 @@ async fn connect_options(
         })
         .event_callback(move |event| {
             match event {
-                Event::Connected => {
-                    link.send_replace(Link::Up);
-                }
+                Event::Connected => turn(&link, Link::Up),
                 Event::Disconnected | Event::Closed => {
-                    link.send_replace(Link::Down);
+                    turn(&link, Link::Down);
                     inbox.fail_all(&Fault::new(
                         FaultKind::Unavailable,
                         "the bus went away while the answer was awaited",

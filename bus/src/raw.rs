@@ -43,9 +43,11 @@ impl RawSubscription {
     /// The next message; `None` when the subscription has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<RawMessage> {
         let message = self.0.next().await?;
-        let headers = message.headers.iter().flat_map(|map| map.iter()).flat_map(|(name, values)| {
-            values.iter().map(move |value| (name.to_string(), value.to_string()))
-        });
+        let headers = message
+            .headers
+            .iter()
+            .flat_map(|map| map.iter())
+            .flat_map(|(name, values)| values.iter().map(move |value| (name.to_string(), value.to_string())));
         Some(RawMessage {
             headers: headers.collect(),
             subject: message.subject.to_string(),
@@ -97,7 +99,12 @@ impl Bus {
     ///
     /// # Errors
     /// As [`Bus::publish`].
-    pub async fn request_plain(&self, subject: &str, payload: Bytes, time: Duration) -> Result<Option<RawMessage>, Fault> {
+    pub async fn request_plain(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        time: Duration,
+    ) -> Result<Option<RawMessage>, Fault> {
         let mut answers = self.open_plain(subject, &[], payload).await?;
         Ok(tokio::time::timeout(time, answers.next()).await.ok().flatten())
     }

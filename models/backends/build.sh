@@ -10,6 +10,7 @@
 #   CUDA_ARCHITECTURES   compute capabilities, as CMake writes them: "90", "89-real;120-real"  [default: the cards here]
 #   AMDGPU_TARGETS       "gfx1100", "gfx1100;gfx1201"                                          [default: the cards here]
 #   VULKAN_INCLUDE       folder with recent Vulkan and SPIR-V headers                          [default: looked for]
+#   LLAMA_CPP            folder with llama.cpp's sources, for a machine without cargo          [default: the crate's]
 #   JOBS                 compilers at the same time                                            [default: all cores]
 set -euo pipefail
 
@@ -25,6 +26,7 @@ need() { command -v "$1" >/dev/null || fail "$1 is missing: $2"; }
 # The folder of llama.cpp inside the crate that Cargo.lock pins.
 sources() {
     local manifest
+    if [ -n "${LLAMA_CPP:-}" ]; then echo "$LLAMA_CPP"; return; fi
     manifest=$(cargo metadata --manifest-path "$here/Cargo.toml" --format-version 1 --locked |
         grep -o '"manifest_path":"[^"]*/llama-cpp-sys-2-[^"/]*/Cargo.toml"' | head -n 1 | cut -d '"' -f 4)
     [ -n "$manifest" ] || fail "cargo metadata does not know llama-cpp-sys-2"
@@ -83,7 +85,8 @@ case $kind in
         ;;
     hip)
         need hipcc "install ROCm's HIP SDK"
-        flags+=(-DGGML_HIP=ON "-DCMAKE_HIP_COMPILER=$(hipconfig -l)/clang")
+        export HIPCXX=${HIPCXX:-$(hipconfig -l)/clang} HIP_PATH=${HIP_PATH:-$(hipconfig -R)}
+        flags+=(-DGGML_HIP=ON)
         if [ -n "${AMDGPU_TARGETS:-}" ]; then flags+=("-DGPU_TARGETS=$AMDGPU_TARGETS"); fi
         ;;
     vulkan)

@@ -1,1 +1,212 @@
-//! placeholder
+//! How does a test run a whole brain? The real program, a real nats-server, real actors; all gone when it is dropped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a harness fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use megabrain_bus::Bus;
+use megabrain_node::connection::{Connection, Role};
+use megabrain_schemas::{ModelState, Name, Presence, subject};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A running brain.
+pub struct Brain {
+    node: Child,
+    folder: TempDir,
+    name: Name,
+}
+
+/// The folder of the built programs.
+pub fn programs() -> PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let folder = own.parent().expect("folder");
+    if folder.ends_with("deps") { folder.parent().expect("target folder").to_owned() } else { folder.to_owned() }
+}
+
+/// A name as the contract has it.
+pub fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// One of the committed sound files.
+pub fn media(file: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+impl Brain {
+    /// Starts `megabrain up` with these models and waits for its bus. Logs go to `up.log` in its folder.
+    pub async fn start(models: &str) -> Self {
+        Self::start_with(models, &[]).await
+    }
+
+    /// As [`Brain::start`], with variables for the processes of the brain.
+    pub async fn start_with(models: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let name = name(&format!("test{}", std::process::id()));
+        let store = folder.path().join("bus").display().to_string();
+        let file = folder.path().join("brain.toml");
+        let text = format!("[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}");
+        std::fs::write(&file, text).expect("brain file");
+        let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
+        let program = programs().join("megabrain");
+        let node = Command::new(&program)
+            .arg("up")
+            .arg(&file)
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .env_remove("NATS_URL")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}: run `make build`", program.display()));
+        let mut brain = Self { node, folder, name };
+        brain.until(Duration::from_secs(60), "the bus", |brain| brain.file().exists()).await;
+        brain
+    }
+
+    /// Waits until every one of these models serves.
+    pub async fn ready(&mut self, models: &[&str], limit: Duration) -> &mut Self {
+        let bus = self.client().await;
+        for model in models {
+            let end = Instant::now() + limit;
+            loop {
+                let state = presence(&bus, model).await.map(|presence| presence.state);
+                if state == Some(ModelState::Ready) {
+                    break;
+                }
+                assert!(Instant::now() < end, "{model} is {state:?} after {limit:?}\n{}", self.log());
+            }
+        }
+        self
+    }
+
+    /// A connection with a client's rights.
+    pub async fn client(&self) -> Bus {
+        self.connect(Role::Client).await
+    }
+
+    /// A connection in this role.
+    pub async fn connect(&self, role: Role) -> Bus {
+        self.connection().connect(role, "test", false).await.expect("connect")
+    }
+
+    /// Address and passwords.
+    pub fn connection(&self) -> Connection {
+        let bytes = std::fs::read(self.file()).expect("connection file");
+        serde_json::from_slice(&bytes).expect("connection file")
+    }
+
+    /// The node's process.
+    pub fn node(&self) -> u32 {
+        self.node.id()
+    }
+
+    /// The children of the node whose command line contains `text`.
+    pub fn children(&self, text: &str) -> Vec<u32> {
+        children_of(self.node.id()).into_iter().filter(|pid| command_line(*pid).contains(text)).collect()
+    }
+
+    /// What the brain has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// A folder of this test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// True while the node lives.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.node.try_wait(), Ok(None))
+    }
+
+    /// Waits for something.
+    pub async fn until(&mut self, limit: Duration, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let end = Instant::now() + limit;
+        while !is_so(self) {
+            assert!(self.is_alive(), "the node ended while waiting for {what}\n{}", self.log());
+            assert!(Instant::now() < end, "no {what} after {limit:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Tells the node to stop in good order and waits for its end.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        signal(self.node.id(), Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.node.try_wait().expect("wait") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the node does not stop\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("megabrain").join(format!("{}.json", self.name))
+    }
+}
+
+impl Drop for Brain {
+    fn drop(&mut self) {
+        if self.is_alive() {
+            let children = children_of(self.node.id());
+            let _ = self.node.kill();
+            let _ = self.node.wait();
+            let end = Instant::now() + Duration::from_secs(5);
+            while children.iter().any(|pid| is_running(*pid)) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// The next presence of a model, within a little more than its beat.
+pub async fn presence(bus: &Bus, model: &str) -> Option<Presence> {
+    let mut events = bus.events::<Presence>(subject::event::PRESENCE, None).await.expect("events");
+    let heard = async {
+        loop {
+            let event = events.next().await?;
+            if event.body.model.as_str() == model {
+                return Some(event.body);
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(1500), heard).await.ok().flatten()
+}
+
+/// Sends a signal to a process that a test started.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("pid")).expect("pid");
+    let _ = kill_process(pid, signal);
+}
+
+/// True while there is such a process and it is no zombie.
+pub fn is_running(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+}
+
+/// The processes whose parent is `pid`.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let parent = |child: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|child| parent(*child) == Some(pid))
+        .collect()
+}
+
+fn command_line(pid: u32) -> String {
+    std::fs::read(format!("/proc/{pid}/cmdline")).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " ")).unwrap_or_default()
+}

@@ -27,12 +27,7 @@ pub(crate) type StepResult = (usize, Result<Output, Fault>);
 impl Batcher {
     /// Room for `slots` sequences; a step reads at most `most` prompt tokens.
     pub(crate) fn new(context: Context, slots: usize, most: usize) -> Self {
-        Self {
-            context,
-            sequences: (0..slots).map(|_| None).collect(),
-            batch: Batch::default(),
-            pace: Pace::new(most),
-        }
+        Self { context, sequences: (0..slots).map(|_| None).collect(), batch: Batch::default(), pace: Pace::new(most) }
     }
 
     /// The context that computes.

@@ -151,25 +151,24 @@ fn list(folders: &[PathBuf]) -> String {
 
 /// Everything that a model can live on: graphics cards first, RAM last.
 pub(crate) fn devices() -> Vec<Device> {
-    let mut devices: Vec<Device> =
-        llama_cpp_2::list_llama_ggml_backend_devices()
-            .into_iter()
-            .filter_map(|device| {
-                let name = match device.device_type {
-                    LlamaBackendDeviceType::Cpu => RAM.to_owned(),
-                    LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu => device.name.to_lowercase(),
-                    LlamaBackendDeviceType::Accelerator | LlamaBackendDeviceType::Unknown => return None,
-                };
-                Some(Device {
-                    name,
-                    description: device.description,
-                    backend: device.backend,
-                    memory_total_bytes: device.memory_total as u64,
-                    memory_free_bytes: free_memory(device.device_type).unwrap_or(device.memory_free as u64),
-                    index: device.index,
-                })
+    let mut devices: Vec<Device> = llama_cpp_2::list_llama_ggml_backend_devices()
+        .into_iter()
+        .filter_map(|device| {
+            let name = match device.device_type {
+                LlamaBackendDeviceType::Cpu => RAM.to_owned(),
+                LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu => device.name.to_lowercase(),
+                LlamaBackendDeviceType::Accelerator | LlamaBackendDeviceType::Unknown => return None,
+            };
+            Some(Device {
+                name,
+                description: device.description,
+                backend: device.backend,
+                memory_total_bytes: device.memory_total as u64,
+                memory_free_bytes: free_memory(device.device_type).unwrap_or(device.memory_free as u64),
+                index: device.index,
             })
-            .collect();
+        })
+        .collect();
     devices.sort_by_key(Device::is_ram);
     devices
 }

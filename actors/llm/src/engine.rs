@@ -87,11 +87,19 @@ impl Engine for Llm {
 
 impl Llm {
     /// Loads a model with so many threads.
-    fn with(native: Native, config: Config, threads: usize, progress: impl Fn(f32) + 'static) -> Result<Self, LoadError> {
+    fn with(
+        native: Native,
+        config: Config,
+        threads: usize,
+        progress: impl Fn(f32) + 'static,
+    ) -> Result<Self, LoadError> {
         let loaded = native.load(&config, threads, progress)?;
-        let instead = config.chat_template.as_ref().map(std::fs::read_to_string).transpose().map_err(|error| {
-            LoadError::Config(format!("the file of `chat_template` cannot be read: {error}"))
-        })?;
+        let instead = config
+            .chat_template
+            .as_ref()
+            .map(std::fs::read_to_string)
+            .transpose()
+            .map_err(|error| LoadError::Config(format!("the file of `chat_template` cannot be read: {error}")))?;
         let model = loaded.context.model();
         let template = ChatTemplate::of(model, instead)?;
         let longest_token = model.tokens(true).map(|(_, bytes)| bytes.len()).max().unwrap_or(1);
@@ -105,7 +113,13 @@ impl Llm {
             device: Some(loaded.device.name.clone()),
             device_memory_bytes: Some(loaded.device_bytes),
         };
-        tracing::info!(device = loaded.device.name, device_bytes = loaded.device_bytes, slots, context = capacity, "loaded");
+        tracing::info!(
+            device = loaded.device.name,
+            device_bytes = loaded.device_bytes,
+            slots,
+            context = capacity,
+            "loaded"
+        );
         let batcher = Batcher::new(loaded.context, slots, config.batch as usize);
         Ok(Self {
             template,

@@ -55,7 +55,8 @@ impl Estimate {
 
         let layers = context.model().n_layer();
         let first_on_device = layers.saturating_sub(config.gpu_layers.unwrap_or(layers));
-        let is_on_device = |tensor: &&Tensor| !device.is_ram() && goes_to_device(tensor, config.experts, first_on_device);
+        let is_on_device =
+            |tensor: &&Tensor| !device.is_ram() && goes_to_device(tensor, config.experts, first_on_device);
         let weights: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();
         let mut weights_on_device: u64 = tensors.iter().filter(is_on_device).map(|tensor| tensor.bytes).sum();
         let weights_in_ram = weights - weights_on_device;
@@ -66,13 +67,17 @@ impl Estimate {
         let kv_on_device = heard.cache_bytes * layers_on_device / u64::from(layers.max(1));
         let compute = |on_device: bool| -> u64 {
             let buffers = heard.buffers.iter().filter(|buffer| buffer.purpose == "compute");
-            buffers.filter(|buffer| (buffer.place.to_lowercase() == device.name) == on_device).map(|buffer| buffer.bytes).sum()
+            buffers
+                .filter(|buffer| (buffer.place.to_lowercase() == device.name) == on_device)
+                .map(|buffer| buffer.bytes)
+                .sum()
         };
 
         let ram = Share::new(RAM, weights_in_ram, heard.cache_bytes - kv_on_device, compute(false));
         let mut places = vec![ram.free(crate::devices::devices().iter().find(|device| device.is_ram()))];
         if !device.is_ram() {
-            places.insert(0, Share::new(&device.name, weights_on_device, kv_on_device, compute(true)).free(Some(device)));
+            places
+                .insert(0, Share::new(&device.name, weights_on_device, kv_on_device, compute(true)).free(Some(device)));
         }
         Ok(Self { device: device.name.clone(), context: context.tokens_per_sequence(), slots: config.slots, places })
     }
@@ -105,7 +110,8 @@ fn goes_to_device(tensor: &Tensor, experts: Experts, first_layer: u32) -> bool {
     if is_expert && experts == Experts::Ram {
         return false;
     }
-    let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()).and_then(|number| number.parse().ok());
+    let layer =
+        name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()).and_then(|number| number.parse().ok());
     layer.is_none_or(|layer: u32| layer >= first_layer)
 }
 

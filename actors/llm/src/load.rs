@@ -89,7 +89,8 @@ impl Native {
         let model = self.model(config, &device, params)?;
         let context = self.context(config, &device, model, threads)?;
         let buffers = native::heard().buffers;
-        let device_bytes = buffers.iter().filter(|buffer| is_on(&device, &buffer.place)).map(|buffer| buffer.bytes).sum();
+        let device_bytes =
+            buffers.iter().filter(|buffer| is_on(&device, &buffer.place)).map(|buffer| buffer.bytes).sum();
         Ok(Loaded { context, device, device_bytes })
     }
 
@@ -113,7 +114,13 @@ impl Native {
     fn fits(&self, config: &Config, device: &Device) -> Result<bool, LoadError> {
         let estimate = Estimate::of(self, config, device)?;
         let fits = estimate.on_device().saturating_add(MARGIN) <= device.memory_free_bytes;
-        tracing::info!(device = device.name, needed = estimate.on_device(), free = device.memory_free_bytes, fits, "auto");
+        tracing::info!(
+            device = device.name,
+            needed = estimate.on_device(),
+            free = device.memory_free_bytes,
+            fits,
+            "auto"
+        );
         Ok(fits)
     }
 
@@ -122,7 +129,8 @@ impl Native {
         if config.experts == Experts::Ram {
             Pin::as_mut(&mut params).add_cpu_moe_override();
         }
-        LlamaModel::load_from_file(&self.backend, &config.weights, &params).map_err(|_| refused(&config.weights, device))
+        LlamaModel::load_from_file(&self.backend, &config.weights, &params)
+            .map_err(|_| refused(&config.weights, device))
     }
 
     fn context(
@@ -146,14 +154,15 @@ impl Native {
 }
 
 fn model_params(config: &Config, device: &Device) -> Result<LlamaModelParams, LoadError> {
-    let params = LlamaModelParams::default();
-    if device.is_ram() {
-        return Ok(params.with_n_gpu_layers(0));
-    }
-    let layers = config.gpu_layers.unwrap_or(u32::MAX);
-    params
+    let (layers, devices) = if device.is_ram() {
+        // An empty list: else llama.cpp would compute long prompts on a card that belongs to another model.
+        (0, vec![])
+    } else {
+        (config.gpu_layers.unwrap_or(u32::MAX), vec![device.index])
+    };
+    LlamaModelParams::default()
         .with_n_gpu_layers(layers)
-        .with_devices(&[device.index])
+        .with_devices(&devices)
         .map_err(|error| LoadError::Engine(format!("{} cannot be used: {error}", device.name)))
 }
 

@@ -15,6 +15,7 @@ mod prompt;
 mod sampler;
 mod sequence;
 mod slot;
+mod spin;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -23,5 +24,6 @@ mod tools;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    spin::briefly();
     tools::run().unwrap_or_else(megabrain_runtime::run::<engine::Llm>)
 }

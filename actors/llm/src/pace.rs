@@ -18,9 +18,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Begins carefully and never takes more than `most`.
+    /// Begins with the fewest, for nothing is known yet, and never takes more than `most`.
     pub(crate) fn new(most: usize) -> Self {
-        Self { chunk: 32.min(most), most }
+        Self { chunk: LEAST.min(most), most }
     }
 
     /// Prompt tokens that the next step may take.
@@ -51,9 +51,23 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn after(chunk_sizes: usize) -> Pace {
+        let mut pace = Pace::new(512);
+        for _ in 0..chunk_sizes {
+            pace.measured(pace.chunk(), Duration::from_millis(5));
+        }
+        pace
+    }
+
+    #[test]
+    fn quick_steps_double_up_to_the_limit() {
+        let sizes: Vec<usize> = (0..9).map(|steps| after(steps).chunk()).collect();
+        assert_eq!(sizes, [8, 16, 32, 64, 128, 256, 512, 512, 512]);
+    }
+
     #[test]
     fn a_slow_step_shrinks_the_next_one_at_once() {
-        let mut pace = Pace::new(512);
+        let mut pace = after(2);
         pace.measured(32, Duration::from_millis(140));
         assert_eq!(pace.chunk(), 16);
         pace.measured(16, Duration::from_secs(10));
@@ -61,20 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn quick_steps_grow_to_the_limit() {
-        let mut pace = Pace::new(512);
-        let sizes: Vec<usize> = (0..6)
-            .map(|_| {
-                pace.measured(pace.chunk(), Duration::from_millis(5));
-                pace.chunk()
-            })
-            .collect();
-        assert_eq!(sizes, [64, 128, 256, 512, 512, 512]);
-    }
-
-    #[test]
     fn a_step_with_few_prompt_tokens_teaches_nothing_about_large_ones() {
-        let mut pace = Pace::new(512);
+        let mut pace = after(2);
         pace.measured(3, Duration::from_millis(1));
         assert_eq!(pace.chunk(), 32);
         pace.measured(0, Duration::from_millis(500));

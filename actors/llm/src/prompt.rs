@@ -35,9 +35,13 @@ impl ChatTemplate {
             CHATML.to_owned()
         });
         let vocabulary = model.vocab();
-        Self::new(source, special_text(model, vocabulary.bos()), special_text(model, vocabulary.eos())).map_err(|error| {
-            LoadError::Weights(format!("the model's chat template cannot be read: {error}; give another with `chat_template`"))
-        })
+        Self::new(source, special_text(model, vocabulary.bos()), special_text(model, vocabulary.eos())).map_err(
+            |error| {
+                LoadError::Weights(format!(
+                    "the model's chat template cannot be read: {error}; give another with `chat_template`"
+                ))
+            },
+        )
     }
 
     fn new(source: String, bos: String, eos: String) -> Result<Self, minijinja::Error> {
@@ -129,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_template_that_refuses_is_an_invalid_request_with_its_reason() {
-        let source = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
+        let source =
+            "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
         let fault = template(source).render(&[system("x")]).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidRequest);
         assert!(fault.message.ends_with("System role not supported"), "{fault}");

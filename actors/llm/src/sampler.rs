@@ -69,9 +69,9 @@ impl Random {
     fn choose(&mut self, logits: &[f32]) -> Option<LlamaToken> {
         let array = &mut self.candidates;
         array.data.clear();
-        array.data.extend(
-            (0..).zip(logits).map(|(token, &logit)| LlamaTokenData::new(LlamaToken::new(token), logit, 0.0)),
-        );
+        array
+            .data
+            .extend((0..).zip(logits).map(|(token, &logit)| LlamaTokenData::new(LlamaToken::new(token), logit, 0.0)));
         array.sorted = false;
         array.selected = None;
         array.apply_sampler(&mut self.chain);

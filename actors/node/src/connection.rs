@@ -74,6 +74,14 @@ pub enum ConnectionError {
     /// Several brains run, and none was named.
     #[error("several brains are running here ({0}): choose one with --brain NAME")]
     Several(String),
+    /// A brain of this name runs here already.
+    #[error("brain {brain} is running here already (process {pid}): stop it, or give this one another [brain] name")]
+    Running {
+        /// Which.
+        brain: Name,
+        /// Its node.
+        pid: u32,
+    },
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -180,6 +188,9 @@ impl Connection {
     /// The folder or the file cannot be written.
     pub fn publish(&self, brain: &Name) -> Result<PublishedConnection, ConnectionError> {
         let path = runtime_folder().join(format!("{brain}.json"));
+        if let Ok(other) = Self::of_running_brain(Some(brain)) {
+            return Err(ConnectionError::Running { brain: brain.clone(), pid: other.pid });
+        }
         let written = || {
             if let Some(folder) = path.parent() {
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -191,7 +202,8 @@ impl Connection {
     }
 
     fn is_alive(&self) -> bool {
-        self.pid == 0 || Path::new("/proc").join(self.pid.to_string()).exists()
+        let program = std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("comm"));
+        self.pid == 0 || program.is_ok_and(|name| name.trim_end() == "megabrain")
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use megabrain_bus::{Bus, Link};
+use megabrain_bus::Bus;
 use megabrain_runtime::supervision::{Guard, GuardConfig, ModelSpec, SharedRoster};
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{Fault, ModelState, Name, NodePresence, Presence};
@@ -179,19 +179,18 @@ async fn nats_server(puller: &Puller) -> Result<PathBuf, PullError> {
     puller.fetch(&Source::Artefact("nats-server".into())).await
 }
 
+/// Waits for a bus that may not be there yet, and says so if that takes more than a moment.
 async fn wait_for_bus(bus: &Bus, url: &str) {
-    let mut link = bus.watch_link();
-    if bus.is_connected() {
-        return;
-    }
-    eprintln!("waiting for the bus at {url} …");
+    let began = Instant::now();
+    let mut told = false;
     while !bus.is_connected() {
-        let changed = tokio::time::timeout(Duration::from_millis(200), link.changed()).await;
-        if matches!(changed, Ok(Err(_))) {
-            return;
+        if !told && began.elapsed() > Duration::from_secs(1) {
+            eprintln!("waiting for the bus at {url} …");
+            told = true;
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    if bus.link() == Link::Up {
+    if told {
         eprintln!("the bus is there");
     }
 }

@@ -47,10 +47,6 @@ impl OpenAsks {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, CancellationToken>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -39,9 +39,11 @@ impl Job {
     /// Reads the request as an `R`.
     ///
     /// # Errors
-    /// `invalid_request`, naming the field that is missing or ill-typed.
+    /// `invalid_request`, naming the field that is missing, ill-typed or out of its range.
     pub fn request<R: Request>(&self) -> Result<R, Fault> {
-        self.codec().decode(&self.payload).map_err(Fault::from)
+        let request: R = self.codec().decode(&self.payload)?;
+        request.check()?;
+        Ok(request)
     }
 
     /// The bytes of a piece of media: its inline data, or fetched from the blob store and checked against its name.

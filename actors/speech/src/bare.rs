@@ -71,8 +71,7 @@ impl Bare {
         let (samples, decode) = timed(|| read(&self.file));
         let samples = samples?;
         let ((context, state), load) = timed(|| {
-            let mut p = WhisperContextParameters::new(); p.flash_attn(std::env::var("FA").is_ok());
-            let context = load(&self.weights, p);
+            let context = load(&self.weights, WhisperContextParameters::new());
             let state = context.as_ref().ok().map(|context| context.create_state());
             (context, state)
         });

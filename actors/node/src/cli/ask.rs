@@ -73,7 +73,8 @@ enum WhoAnswers {
 
 impl AskArgs {
     fn question(&self, text: Option<String>) -> Ask {
-        let models = if self.none { Some(Vec::new()) } else { Some(self.models.clone()).filter(|names| !names.is_empty()) };
+        let models =
+            if self.none { Some(Vec::new()) } else { Some(self.models.clone()).filter(|names| !names.is_empty()) };
         Ask {
             text,
             models,
@@ -160,7 +161,9 @@ async fn watch(
     while let Some(frame) = stream.next::<Ask>().await {
         match frame? {
             Frame::Part(_, frame) => note(frame)?,
-            Frame::End(stamp, reply) => return Ok(AskReply { work: reply.work.or(stamp.work).or(Some(work)), ..reply }),
+            Frame::End(stamp, reply) => {
+                return Ok(AskReply { work: reply.work.or(stamp.work).or(Some(work)), ..reply });
+            }
         }
     }
     Err(ended_early().into())

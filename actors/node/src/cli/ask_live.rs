@@ -1,7 +1,7 @@
 //! What does a person see while the brain thinks? One line per leg, and a block of text per model that answers.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use megabrain_schemas::{AskFrame, Evidence, LegReport, LegStatus, Name};
@@ -26,7 +26,6 @@ pub(crate) struct LiveView {
 struct Block {
     model: Name,
     text: String,
-    began: Instant,
     bar: ProgressBar,
 }
 
@@ -80,7 +79,7 @@ impl LiveView {
         if !self.blocks.iter().any(|block| block.model == *model) {
             let bar = self.bars.add(ProgressBar::new_spinner());
             bar.set_style(style("{msg}"));
-            self.blocks.push(Block { model: model.clone(), text: String::new(), began: Instant::now(), bar });
+            self.blocks.push(Block { model: model.clone(), text: String::new(), bar });
         }
         let room = self.lines_per_block();
         for block in self.blocks.iter_mut().filter(|block| block.model == *model) {
@@ -113,9 +112,8 @@ impl Block {
         let width = output::width().unwrap_or(80).min(WIDEST).saturating_sub(4);
         let lines = format::wrap(&self.text, width);
         let hidden = lines.len().saturating_sub(room);
-        let seconds = self.began.elapsed().as_secs_f64();
-        let more = if hidden > 0 { format!(", {hidden} lines above") } else { String::new() };
-        let mut shown = format!("\n{}  ({seconds:.1} s{more})", self.model);
+        let more = if hidden > 0 { format!("  ({hidden} lines above)") } else { String::new() };
+        let mut shown = format!("\n{}{more}", self.model);
         for line in lines.iter().skip(hidden) {
             shown.push_str("\n  │ ");
             shown.push_str(line);
@@ -142,7 +140,10 @@ pub(crate) fn leg_line(report: &LegReport, titles: &[String]) -> String {
 /// `870 ms`, or why it failed.
 pub(crate) fn outcome(report: &LegReport) -> String {
     let took = format::took(report.took_ms);
-    let queued = report.queued_ms.filter(|queued| *queued >= 1.0).map(|queued| format!(", {} of it queued", format::took(queued)));
+    let queued = report
+        .queued_ms
+        .filter(|queued| *queued >= 1.0)
+        .map(|queued| format!(", {} of it queued", format::took(queued)));
     match &report.error {
         Some(error) => format!("{took}: {}", format::harmless(&error.to_string())),
         None => format!("{took}{}", queued.unwrap_or_default()),

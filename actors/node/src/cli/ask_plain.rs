@@ -92,7 +92,11 @@ mod tests {
             Ok(())
         });
         for frame in [
-            delta("fast", "The an"), delta("deep", "It"), delta("fast", "swer\nis"), delta("deep", " "), delta("deep", "is so."),
+            delta("fast", "The an"),
+            delta("deep", "It"),
+            delta("fast", "swer\nis"),
+            delta("deep", " "),
+            delta("deep", "is so."),
             delta("fast", " 42."),
         ] {
             view.note(&frame).unwrap();

@@ -179,7 +179,11 @@ fn speed(reply: &ChatReply) -> String {
         Some(after_first @ 1..) if writing > 0.0 => format!(", {:.1} tok/s", f64::from(after_first) / writing),
         _ => String::new(),
     };
-    format!("{tokens} tokens in {}{rate}, the first after {}", format::took(timings.total_ms), format::took(timings.first_token_ms))
+    format!(
+        "{tokens} tokens in {}{rate}, the first after {}",
+        format::took(timings.total_ms),
+        format::took(timings.first_token_ms)
+    )
 }
 
 fn unreadable(error: megabrain_schemas::DecodeError) -> megabrain_schemas::Fault {

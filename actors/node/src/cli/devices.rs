@@ -23,7 +23,11 @@ pub(crate) async fn run(_: DevicesArgs, globals: &Globals) -> anyhow::Result<Exi
     let own = std::env::current_exe().context("where this program lies is not known")?;
     let path = own.with_file_name(ACTOR);
     if !path.exists() {
-        anyhow::bail!("{} is not there: it belongs beside {} (`make build` builds both)", path.display(), own.display());
+        anyhow::bail!(
+            "{} is not there: it belongs beside {} (`make build` builds both)",
+            path.display(),
+            own.display()
+        );
     }
     let status = tokio::process::Command::new(&path)
         .arg("--devices")

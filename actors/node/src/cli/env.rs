@@ -75,7 +75,8 @@ mod tests {
     fn a_value_passes_a_shell_unharmed() {
         assert_eq!(quoted("nats://127.0.0.1:4222"), "'nats://127.0.0.1:4222'");
         let nasty = "a'b $(id) \\ \"c\"";
-        let shell = std::process::Command::new("sh").args(["-c", &format!("printf %s {}", quoted(nasty))]).output().unwrap();
+        let shell =
+            std::process::Command::new("sh").args(["-c", &format!("printf %s {}", quoted(nasty))]).output().unwrap();
         assert_eq!(String::from_utf8(shell.stdout).unwrap(), nasty);
     }
 }

@@ -35,12 +35,27 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn describe(error: &anyhow::Error) -> String {
     let (line, hint) = match error.downcast_ref::<Fault>() {
         Some(fault) => (fault.to_string(), hint(fault)),
-        None => (format!("error: {error:#}"), connection_hint(error)),
+        None => (format!("error: {}", chain(error)), connection_hint(error)),
     };
     match hint {
         Some(hint) => format!("{line}\n  hint: {hint}"),
         None => line,
     }
+}
+
+/// The error and its causes. Many a library tells its cause itself: what has been said is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.contains(&cause) {
+            continue;
+        }
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&cause);
+    }
+    told
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -66,14 +81,21 @@ fn hint(fault: &Fault) -> Option<String> {
     };
     match fault.kind {
         FaultKind::InvalidRequest => Some("`megabrain <command> --help` shows what a command takes".into()),
-        FaultKind::NotFound => Some("`megabrain models` lists what is there".into()),
-        FaultKind::TooLarge => {
-            Some("`megabrain ask --attach FILE` sends large files by reference; the limit is max_payload in nats.conf".into())
+        FaultKind::NotFound => {
+            Some("`megabrain models` lists the models; what was stored as a blob is gone when its life is over".into())
         }
+        FaultKind::TooLarge => Some(
+            "`megabrain ask --attach FILE` sends large files by reference; the limit is max_payload in nats.conf"
+                .into(),
+        ),
         FaultKind::Overloaded => Some(format!("nothing was done: {again}")),
-        FaultKind::DeadlineExceeded => Some("give it more time, with --deadline (--timeout for `req`), or ask for less".into()),
+        FaultKind::DeadlineExceeded => {
+            Some("give it more time, with --deadline (--timeout for `req`), or ask for less".into())
+        }
         FaultKind::Cancelled => None,
-        FaultKind::WorkerLost => Some(format!("its process is being started again: {again}; `megabrain models` tells why it died")),
+        FaultKind::WorkerLost => {
+            Some(format!("its process is being started again: {again}; `megabrain models` tells why it died"))
+        }
         FaultKind::Engine => Some("the log of `megabrain up` may say more".into()),
         FaultKind::Unavailable => Some(format!("{again}; `megabrain status` shows who is up")),
         FaultKind::Unauthorized => Some("the client role may not do this: see nats.conf".into()),
@@ -99,6 +121,12 @@ mod tests {
         for kind in FaultKind::ALL {
             assert_eq!(hint(&Fault::new(kind, "x")).is_none(), kind == FaultKind::Cancelled, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_cause_that_has_been_told_is_not_told_again() {
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("talk.mp3");
+        assert_eq!(describe(&error), "error: talk.mp3: cannot connect: refused");
     }
 
     #[test]

@@ -139,12 +139,16 @@ mod tests {
     #[test]
     fn a_source_may_name_its_type_and_a_blob() {
         let read = |text: &str| text.parse::<Source>().unwrap();
-        let file = |mime: Option<&str>, path: &str| Source { mime: mime.map(str::to_owned), place: Place::File(path.into()) };
+        let file =
+            |mime: Option<&str>, path: &str| Source { mime: mime.map(str::to_owned), place: Place::File(path.into()) };
         assert_eq!(read("talk.mp3"), file(None, "talk.mp3"));
         assert_eq!(read("text/plain=notes"), file(Some("text/plain"), "notes"));
         assert_eq!(read("./odd/na=me.wav"), file(None, "./odd/na=me.wav"));
         let blob = BlobRef::of(b"x");
-        assert_eq!(read(&format!("audio/wav={blob}")), Source { mime: Some("audio/wav".into()), place: Place::Blob(blob) });
+        assert_eq!(
+            read(&format!("audio/wav={blob}")),
+            Source { mime: Some("audio/wav".into()), place: Place::Blob(blob) }
+        );
         assert_eq!(read("folder/talk.mp3").title(), "talk.mp3");
     }
 }

@@ -95,7 +95,11 @@ async fn exchange(bus: &Bus, args: &ReqArgs, body: Bytes, bytes_as: BytesAs) -> 
             Err(_) if count > 0 => return Ok(()),
             Err(_) => {
                 let wait = humantime::format_duration(args.timeout);
-                return Err(Fault::new(FaultKind::DeadlineExceeded, format!("no answer from {} in {wait}", args.subject)).into());
+                return Err(Fault::new(
+                    FaultKind::DeadlineExceeded,
+                    format!("no answer from {} in {wait}", args.subject),
+                )
+                .into());
             }
         };
         if let Some(fault) = message.fault() {
@@ -148,7 +152,8 @@ fn as_line(number: u64, message: &RawMessage) -> String {
 fn as_json(message: &RawMessage) -> String {
     let headers: Vec<[&str; 2]> = message.headers.iter().map(|(name, value)| [name.as_str(), value.as_str()]).collect();
     let body = render::value(&message.payload, BytesAs::Base64);
-    serde_json::json!({ "subject": message.subject, "reply": message.reply, "headers": headers, "body": body }).to_string()
+    serde_json::json!({ "subject": message.subject, "reply": message.reply, "headers": headers, "body": body })
+        .to_string()
 }
 
 fn stamp(message: &RawMessage) -> Stamp {

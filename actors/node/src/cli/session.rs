@@ -36,7 +36,10 @@ pub(crate) fn call(work: Option<Name>, deadline: Option<Duration>) -> Call {
 ///
 /// # Errors
 /// As `work`; [`Interrupted`].
-pub(crate) async fn until_interrupted<T>(bus: &Bus, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) async fn until_interrupted<T>(
+    bus: &Bus,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     tokio::select! {
         result = work => return result,
         _ = tokio::signal::ctrl_c() => {}

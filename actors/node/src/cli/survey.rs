@@ -74,8 +74,21 @@ impl Survey {
     /// Every instance, one a row, sorted by model.
     pub(crate) fn table(&self) -> Table {
         let mut table = Table::new(&[
-            "model", "instance", "actor", "state", "device", "#context", "#slots", "#in flight", "#queued", "#tok/s",
-            "#memory", "#on device", "#restarts", "node", "reason",
+            "model",
+            "instance",
+            "actor",
+            "state",
+            "device",
+            "#context",
+            "#slots",
+            "#in flight",
+            "#queued",
+            "#tok/s",
+            "#memory",
+            "#on device",
+            "#restarts",
+            "node",
+            "reason",
         ]);
         let mut instances: Vec<&Presence> = self.models.values().collect();
         instances.sort_by(|one, other| (&one.model, &one.instance).cmp(&(&other.model, &other.instance)));

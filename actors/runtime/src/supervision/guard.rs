@@ -214,7 +214,7 @@ impl Guard {
             });
             let fault = Fault::new(
                 FaultKind::WorkerLost,
-                format!("{} died while it had this work", describe(&presence)),
+                format!("the process that had this work is lost: {}", describe(&presence)),
             )
             .retry_after(presence.retry_after_ms.unwrap_or(1000));
             self.answer(lost, &fault);
@@ -249,7 +249,7 @@ impl Guard {
             _ if dying => return Verdict::Wait,
             (None, _) => unknown_model(open, &roster),
             (Some(presence), None) => Fault::unavailable(
-                format!("{}", describe(presence)),
+                describe(presence),
                 presence.retry_after_ms.unwrap_or(1000),
             ),
             (_, Some(presence)) if !presence.capabilities.contains(&open.capability) => {
