@@ -10,6 +10,9 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::Bus;
 
+/// The stream under the bucket [`BLOB_BUCKET`].
+const STREAM: &str = "OBJ_mb_blobs";
+
 /// The bucket that holds media. Cheap to clone.
 #[derive(Clone)]
 pub struct BlobStore {
@@ -25,17 +28,23 @@ impl Bus {
     /// `unavailable` if JetStream is off or away.
     pub async fn create_blob_store(&self, life: Duration, max_bytes: i64) -> Result<BlobStore, Fault> {
         let context = jetstream::new(self.client.clone());
-        let config = object_store::Config {
-            bucket: BLOB_BUCKET.into(),
+        // An object store as every client knows it, but for direct gets: with those, the server would publish stored
+        // bytes to any reply subject that a caller names, past the caller's rights.
+        let config = stream::Config {
+            name: STREAM.into(),
+            subjects: vec![format!("$O.{BLOB_BUCKET}.C.>"), format!("$O.{BLOB_BUCKET}.M.>")],
             max_age: life,
             max_bytes,
             storage: stream::StorageType::File,
-            ..object_store::Config::default()
+            discard: stream::DiscardPolicy::New,
+            allow_rollup: true,
+            allow_direct: false,
+            ..stream::Config::default()
         };
-        let store = match context.get_object_store(BLOB_BUCKET).await {
-            Ok(store) => store,
-            Err(_) => context.create_object_store(config).await.map_err(|error| no_store(&error))?,
-        };
+        if context.get_stream(STREAM).await.is_err() {
+            context.create_stream(config).await.map_err(|error| no_store(&error))?;
+        }
+        let store = context.get_object_store(BLOB_BUCKET).await.map_err(|error| no_store(&error))?;
         Ok(BlobStore { store, context, life })
     }
 
@@ -46,7 +55,7 @@ impl Bus {
     pub async fn blob_store(&self) -> Result<BlobStore, Fault> {
         let context = jetstream::new(self.client.clone());
         let store = context.get_object_store(BLOB_BUCKET).await.map_err(|error| no_store(&error))?;
-        let stream = context.get_stream(format!("OBJ_{BLOB_BUCKET}")).await.map_err(|error| no_store(&error))?;
+        let stream = context.get_stream(STREAM).await.map_err(|error| no_store(&error))?;
         let life = stream.cached_info().config.max_age;
         Ok(BlobStore { store, context, life })
     }
@@ -128,15 +137,16 @@ impl BlobStore {
     }
 
     async fn put_fault(&self, size: usize, error: &object_store::PutError) -> Fault {
-        let usage = match self.context.get_stream(format!("OBJ_{BLOB_BUCKET}")).await {
+        let usage = match self.context.get_stream(STREAM).await {
             Ok(mut stream) => stream.info().await.ok().map(|info| (info.state.bytes, info.config.max_bytes)),
             Err(_) => None,
         };
         match usage {
-            Some((used, cap)) if cap > 0 && used.saturating_add(size as u64) > cap.unsigned_abs() => {
-                Fault::new(FaultKind::Overloaded, format!("the blob bucket is full: {used} of {cap} bytes used, {size} more wanted"))
-                    .retry_after(60_000)
-            }
+            Some((used, cap)) if cap > 0 && used.saturating_add(size as u64) > cap.unsigned_abs() => Fault::new(
+                FaultKind::Overloaded,
+                format!("the blob bucket is full: {used} of {cap} bytes used, {size} more wanted"),
+            )
+            .retry_after(60_000),
             _ => Fault::unavailable(format!("could not store {size} bytes: {error}"), 1000),
         }
     }

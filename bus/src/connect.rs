@@ -205,9 +205,7 @@ async fn connect_options(
         .custom_inbox_prefix(options.inbox_prefix)
         .subscription_capacity(options.subscription_capacity)
         .ping_interval(Duration::from_secs(5))
-        .reconnect_delay_callback(|attempt| {
-            Duration::from_millis(50 << attempt.min(5)).min(Duration::from_secs(1))
-        })
+        .reconnect_delay_callback(|attempt| Duration::from_millis(50 << attempt.min(5)).min(Duration::from_secs(1)))
         .event_callback(move |event| {
             match event {
                 Event::Connected => turn(&link, Link::Up),

@@ -50,12 +50,7 @@ impl Drop for Place {
 
 impl Inbox {
     pub(crate) fn new(prefix: String) -> Self {
-        Self {
-            prefix,
-            next: AtomicU64::new(0),
-            waiters: Mutex::new(HashMap::new()),
-            late_terminals: AtomicU64::new(0),
-        }
+        Self { prefix, next: AtomicU64::new(0), waiters: Mutex::new(HashMap::new()), late_terminals: AtomicU64::new(0) }
     }
 
     pub(crate) fn wildcard(&self) -> String {
@@ -142,8 +137,7 @@ fn arrival(message: Message) -> Arrival {
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         return Arrival::NoResponders;
     }
-    let is_fault =
-        message.headers.as_ref().is_some_and(|map| map.get(headers::SERVICE_ERROR_CODE).is_some());
+    let is_fault = message.headers.as_ref().is_some_and(|map| map.get(headers::SERVICE_ERROR_CODE).is_some());
     Arrival::Body { payload: message.payload, is_fault }
 }
 
@@ -161,7 +155,8 @@ fn is_terminal(message: &Message) -> bool {
 
 /// Reads a fault's body; a body that is no fault becomes an `engine` fault that says so.
 pub(crate) fn read_fault(payload: &[u8]) -> Fault {
-    megabrain_schemas::Codec::detect(None, payload)
-        .and_then(|codec| codec.decode::<FaultReply>(payload))
-        .map_or_else(|error| Fault::engine(format!("the answer is marked as a fault, yet cannot be read: {error}")), |reply| reply.error)
+    megabrain_schemas::Codec::detect(None, payload).and_then(|codec| codec.decode::<FaultReply>(payload)).map_or_else(
+        |error| Fault::engine(format!("the answer is marked as a fault, yet cannot be read: {error}")),
+        |reply| reply.error,
+    )
 }

@@ -71,9 +71,7 @@ impl Bus {
         }
         Err(Fault::new(
             FaultKind::TooLarge,
-            format!(
-                "the message has {size} bytes, this server takes {limit}: send large media by reference (`blob`)"
-            ),
+            format!("the message has {size} bytes, this server takes {limit}: send large media by reference (`blob`)"),
         ))
     }
 }

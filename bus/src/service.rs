@@ -92,7 +92,9 @@ impl Bus {
     ) -> Result<(), Fault> {
         for verb in ["PING", "INFO", "STATS"] {
             let (name, id) = (&description.name, &description.id);
-            for address in [format!("{PREFIX}.{verb}"), format!("{PREFIX}.{verb}.{name}"), format!("{PREFIX}.{verb}.{name}.{id}")] {
+            for address in
+                [format!("{PREFIX}.{verb}"), format!("{PREFIX}.{verb}.{name}"), format!("{PREFIX}.{verb}.{name}.{id}")]
+            {
                 let mut questions =
                     self.client.subscribe(address).await.map_err(|error| crate::connect::away(&error))?;
                 let (bus, description, stats) = (self.clone(), description.clone(), stats.clone());
@@ -101,8 +103,12 @@ impl Bus {
                         let Some(reply) = question.reply.filter(|reply| subject::is_inbox(reply)) else { continue };
                         let info = description.answer(verb, stats());
                         let Ok(payload) = serde_json::to_vec(&info) else { continue };
-                        let sent =
-                            bus.send_now(Outgoing { subject: reply, reply: None, headers: None, payload: payload.into() });
+                        let sent = bus.send_now(Outgoing {
+                            subject: reply,
+                            reply: None,
+                            headers: None,
+                            payload: payload.into(),
+                        });
                         if let Err(fault) = sent {
                             tracing::debug!(%fault, "discovery not answered");
                         }
@@ -119,8 +125,7 @@ impl Bus {
     /// `unavailable` if the connection is closed.
     pub async fn discover(&self, time: std::time::Duration) -> Result<Vec<ServiceInfo>, Fault> {
         let inbox = self.client.new_inbox();
-        let mut answers =
-            self.client.subscribe(inbox.clone()).await.map_err(|error| crate::connect::away(&error))?;
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| crate::connect::away(&error))?;
         self.send(Outgoing {
             subject: format!("{PREFIX}.INFO").into(),
             reply: Some(inbox.into()),

@@ -48,7 +48,8 @@ impl Sightings {
         let message = self.0.next().await?;
         let map = message.headers.as_ref();
         let codec = meta::codec_of(map, &message.payload).unwrap_or_default();
-        let work = map.and_then(|map| map.get(headers::WORK)).map(HeaderValue::as_str).and_then(|text| Name::new(text).ok());
+        let work =
+            map.and_then(|map| map.get(headers::WORK)).map(HeaderValue::as_str).and_then(|text| Name::new(text).ok());
         Some(Sighting {
             subject: message.subject,
             reply: message.reply.filter(|reply| subject::is_inbox(reply)),

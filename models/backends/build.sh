@@ -51,6 +51,7 @@ is_recent() {
 # ones that this machine's apt already uses.
 headers_from_debian() {
     local folder=$work/vulkan-headers mirror
+    # shellcheck disable=SC2016 # apt's own placeholder
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null |
         grep -v security | head -n 1)
     [ -n "$mirror" ] || return 1

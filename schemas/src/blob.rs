@@ -48,12 +48,14 @@ impl fmt::Display for BlobRef {
 impl FromStr for BlobRef {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let hex = text.strip_prefix(PREFIX).filter(|hex| {
-            hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        });
+        let hex = text
+            .strip_prefix(PREFIX)
+            .filter(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
         hex.map(|hex| Self(hex.into())).ok_or_else(|| {
-            format!("{:?} is not a blob reference: expected {PREFIX} and 64 lower-case hex digits",
-                text.chars().take(100).collect::<String>())
+            format!(
+                "{:?} is not a blob reference: expected {PREFIX} and 64 lower-case hex digits",
+                text.chars().take(100).collect::<String>()
+            )
         })
     }
 }

@@ -59,9 +59,7 @@ impl Codec {
             let essence = given.split(';').next().unwrap_or(given).trim();
             return match essence.to_ascii_lowercase().as_str() {
                 "application/json" | "text/json" => Ok(Self::Json),
-                "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
-                    Ok(Self::MessagePack)
-                }
+                "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Self::MessagePack),
                 _ => Err(DecodeError::new(format!(
                     "unknown Content-Type {essence:?}: use application/json or application/msgpack"
                 ))),
@@ -132,7 +130,11 @@ impl Codec {
             Self::MessagePack => {
                 let mut reader = message_pack_reader(body);
                 let value = serde_path_to_error::deserialize(&mut reader).map_err(at_path)?;
-                if is_at_end(&mut reader) { Ok(value) } else { Err(DecodeError::new("trailing bytes after the message")) }
+                if is_at_end(&mut reader) {
+                    Ok(value)
+                } else {
+                    Err(DecodeError::new("trailing bytes after the message"))
+                }
             }
         }
     }

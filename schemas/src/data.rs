@@ -48,10 +48,7 @@ impl Visitor<'_> for DataVisitor {
         f.write_str("bytes (base64 text in JSON, binary in MessagePack)")
     }
     fn visit_str<E: Error>(self, text: &str) -> Result<Data, E> {
-        STANDARD
-            .decode(text)
-            .map(Data)
-            .map_err(|error| E::custom(format_args!("not base64: {error}")))
+        STANDARD.decode(text).map(Data).map_err(|error| E::custom(format_args!("not base64: {error}")))
     }
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Data, E> {
         Ok(Data(bytes.to_vec()))
@@ -110,13 +107,9 @@ impl Media {
     /// `what` names the field in the fault's message. The fault is `invalid_request`.
     pub fn check(&self, what: &str) -> Result<(), Fault> {
         match (&self.data, &self.blob) {
-            (Some(_), Some(_)) => {
-                Err(Fault::invalid(format!("{what} has both `data` and `blob`: give one")))
-            }
+            (Some(_), Some(_)) => Err(Fault::invalid(format!("{what} has both `data` and `blob`: give one"))),
             (None, None) => Err(Fault::invalid(format!("{what} has neither `data` nor `blob`: give one"))),
-            (Some(data), None) if data.0.is_empty() => {
-                Err(Fault::invalid(format!("{what}: `data` is empty")))
-            }
+            (Some(data), None) if data.0.is_empty() => Err(Fault::invalid(format!("{what}: `data` is empty"))),
             _ => Ok(()),
         }
     }

@@ -132,10 +132,7 @@ impl Fault {
     /// This model does not serve this capability.
     pub fn wrong_capability(model: &Name, asked: &Capability, served: &[Capability]) -> Self {
         let served: Vec<&str> = served.iter().map(Capability::as_str).collect();
-        Self::new(
-            FaultKind::NotFound,
-            format!("model {model} does not serve {asked}; it serves {}", served.join(", ")),
-        )
+        Self::new(FaultKind::NotFound, format!("model {model} does not serve {asked}; it serves {}", served.join(", ")))
     }
 
     /// Says when to try again.

@@ -23,7 +23,8 @@ pub mod subject;
 mod transcribe;
 
 pub use ask::{
-    Answer, Ask, AskFrame, AskReply, Attachment, AttachmentReply, AttachmentRequest, Evidence, LegReport, LegStatus, Modality, Policy,
+    Answer, Ask, AskFrame, AskReply, Attachment, AttachmentReply, AttachmentRequest, Evidence, LegReport, LegStatus,
+    Modality, Policy,
 };
 pub use blob::{BLOB_BUCKET, BlobRef};
 pub use chat::{ChatFrame, ChatReply, ChatRequest, FinishReason, Message, Role, Timings, Usage};
@@ -35,7 +36,7 @@ pub use embed::{EmbedReply, EmbedRequest};
 pub use event::{Cancel, CoreShares, ModelState, NodePresence, Presence, WorkReport};
 pub use fault::{Fault, FaultKind, FaultReply};
 pub use name::{Name, NameError};
-pub use see::{Classified, Description, Read, Seen, SeeReply, SeeRequest, SeeTask};
+pub use see::{Classified, Description, Read, SeeReply, SeeRequest, SeeTask, Seen};
 pub use speak::{AudioFormat, SpeakReply, SpeakRequest};
 pub use split::{SplitFrame, SplitReply, SplitRequest, VideoFrame, VideoSound};
 pub use transcribe::{Segment, TranscribeFrame, TranscribeReply, TranscribeRequest};

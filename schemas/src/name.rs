@@ -26,11 +26,7 @@ impl Name {
         let text = text.as_ref();
         let fits = (1..=Self::MAX_BYTES).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-        if fits {
-            Ok(Self(text.into()))
-        } else {
-            Err(NameError(text.chars().take(80).collect()))
-        }
+        if fits { Ok(Self(text.into())) } else { Err(NameError(text.chars().take(80).collect())) }
     }
 
     /// Makes a name of any text: what is not allowed becomes `-`, what is too long is cut, nothing becomes `x`.

@@ -29,7 +29,9 @@ impl Request for SplitRequest {
         self.video.check("video")?;
         check::at_least_one("frames", self.frames)?;
         match self.fps {
-            Some(fps) if !fps.is_finite() || fps <= 0.0 => Err(Fault::invalid(format!("`fps` is {fps}: expected more than 0"))),
+            Some(fps) if !fps.is_finite() || fps <= 0.0 => {
+                Err(Fault::invalid(format!("`fps` is {fps}: expected more than 0")))
+            }
             _ => Ok(()),
         }
     }

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn every_subject_reads_back() {
-        let (chat, fast, one) = (Capability::new("chat").unwrap(), Name::new("fast").unwrap(), Name::new("fast-1").unwrap());
+        let (chat, fast, one) =
+            (Capability::new("chat").unwrap(), Name::new("fast").unwrap(), Name::new("fast-1").unwrap());
         assert_eq!(Address::parse(&capability(&chat)), Some(Address::Capability(chat.clone())));
         assert_eq!(Address::parse(&model(&chat, &fast)), Some(Address::Model(chat.clone(), fast.clone())));
         assert_eq!(
@@ -138,7 +139,9 @@ mod tests {
         assert_eq!(Address::parse(&cancel(&fast)), Some(Address::Cancel(fast)));
         assert_eq!(Address::parse(&event(event::WORK, &one)), Some(Address::Event("work".into(), one)));
         assert_eq!(Address::parse(ASK), Some(Address::Ask));
-        for bad in ["mb.v1", "mb.v1.", "mb.v2.ask", "mb.v1.ask.x", "mb.v1.a.b.c.d", "mb.v1.event.x", "mb.v1.event..x", "x"] {
+        for bad in
+            ["mb.v1", "mb.v1.", "mb.v2.ask", "mb.v1.ask.x", "mb.v1.a.b.c.d", "mb.v1.event.x", "mb.v1.event..x", "x"]
+        {
             assert_eq!(Address::parse(bad), None, "{bad}");
         }
     }

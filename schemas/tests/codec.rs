@@ -337,7 +337,8 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<SpeakRequest>(r#"{"text":"a","speed":0}"#, "`speed`");
     refused::<SplitRequest>(r#"{"video":{"data":"AA=="},"fps":0}"#, "`fps`");
     refused::<EchoRequest>(r#"{"attachment":{}}"#, "attachment");
-    let not_a_number = ChatRequest { messages: vec![Message::user("a")], top_p: Some(f32::NAN), ..ChatRequest::default() };
+    let not_a_number =
+        ChatRequest { messages: vec![Message::user("a")], top_p: Some(f32::NAN), ..ChatRequest::default() };
     assert!(not_a_number.check().is_err());
 }
 
@@ -381,7 +382,12 @@ fn media() -> impl Strategy<Value = Media> {
 
 fn fault() -> impl Strategy<Value = Fault> {
     (0..FaultKind::ALL.len(), ".*", any::<bool>(), option::of(any::<u64>())).prop_map(
-        |(kind, message, retryable, retry_after_ms)| Fault { kind: FaultKind::ALL[kind], message, retryable, retry_after_ms },
+        |(kind, message, retryable, retry_after_ms)| Fault {
+            kind: FaultKind::ALL[kind],
+            message,
+            retryable,
+            retry_after_ms,
+        },
     )
 }
 
@@ -399,12 +405,22 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
-    let words = (option::of(".*"), vec(media(), 0..4), option::of(vec(name(), 0..3)), option::of(".*"), option::of(name()));
-    let numbers = (any::<bool>(), any::<bool>(), any::<Option<u64>>(), any::<Option<u32>>(), option::of(small()), any::<Option<u32>>());
-    (words, numbers).prop_map(|((text, attachments, models, session, work), (all, stream, deadline_ms, max_tokens, temperature, seed))| {
-        let policy = if all { Policy::All } else { Policy::First };
-        Ask { text, attachments, models, policy, stream, deadline_ms, max_tokens, temperature, seed, session, work }
-    })
+    let words =
+        (option::of(".*"), vec(media(), 0..4), option::of(vec(name(), 0..3)), option::of(".*"), option::of(name()));
+    let numbers = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<Option<u64>>(),
+        any::<Option<u32>>(),
+        option::of(small()),
+        any::<Option<u32>>(),
+    );
+    (words, numbers).prop_map(
+        |((text, attachments, models, session, work), (all, stream, deadline_ms, max_tokens, temperature, seed))| {
+            let policy = if all { Policy::All } else { Policy::First };
+            Ask { text, attachments, models, policy, stream, deadline_ms, max_tokens, temperature, seed, session, work }
+        },
+    )
 }
 
 fn evidence() -> impl Strategy<Value = Evidence> {
@@ -431,40 +447,88 @@ fn leg() -> impl Strategy<Value = LegReport> {
         Just(LegStatus::Skipped)
     ];
     (".*", ".*", option::of(name()), option::of(status), option::of(finite()), finite(), option::of(fault())).prop_map(
-        |(leg, subject, model, status, queued_ms, took_ms, error)| LegReport { leg, subject, model, status, queued_ms, took_ms, error },
+        |(leg, subject, model, status, queued_ms, took_ms, error)| LegReport {
+            leg,
+            subject,
+            model,
+            status,
+            queued_ms,
+            took_ms,
+            error,
+        },
     )
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    (name(), ".*", finish_reason(), usage(), finite())
-        .prop_map(|(model, text, finish_reason, usage, took_ms)| Answer { model, text, finish_reason, usage, took_ms })
+    (name(), ".*", finish_reason(), usage(), finite()).prop_map(|(model, text, finish_reason, usage, took_ms)| Answer {
+        model,
+        text,
+        finish_reason,
+        usage,
+        took_ms,
+    })
 }
 
 fn ask_reply() -> impl Strategy<Value = AskReply> {
-    let own = (option::of(name()), ".*", option::of(name()), option::of(finish_reason()), option::of(usage()), finite());
+    let own =
+        (option::of(name()), ".*", option::of(name()), option::of(finish_reason()), option::of(usage()), finite());
     (own, vec(answer(), 0..3), vec(evidence(), 0..3), vec(leg(), 0..3)).prop_map(
         |((work, text, model, finish_reason, usage, took_ms), answers, evidence, legs)| AskReply {
-            work, text, model, finish_reason, usage, answers, evidence, legs, took_ms,
+            work,
+            text,
+            model,
+            finish_reason,
+            usage,
+            answers,
+            evidence,
+            legs,
+            took_ms,
         },
     )
 }
 
 fn chat() -> impl Strategy<Value = ChatRequest> {
     let words = (option::of(".*"), vec(message(), 0..4), vec(".*", 0..3), option::of(".*"), option::of(name()));
-    let numbers = (any::<Option<u32>>(), option::of(small()), option::of(small()), any::<Option<u32>>(), any::<bool>(), any::<Option<u64>>());
-    (words, numbers).prop_map(|((model, messages, stop, session, work), (max_tokens, temperature, top_p, seed, stream, deadline_ms))| {
-        ChatRequest { model, messages, max_tokens, temperature, top_p, seed, stop, stream, session, deadline_ms, work }
-    })
+    let numbers = (
+        any::<Option<u32>>(),
+        option::of(small()),
+        option::of(small()),
+        any::<Option<u32>>(),
+        any::<bool>(),
+        any::<Option<u64>>(),
+    );
+    (words, numbers).prop_map(
+        |((model, messages, stop, session, work), (max_tokens, temperature, top_p, seed, stream, deadline_ms))| {
+            ChatRequest {
+                model,
+                messages,
+                max_tokens,
+                temperature,
+                top_p,
+                seed,
+                stop,
+                stream,
+                session,
+                deadline_ms,
+                work,
+            }
+        },
+    )
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
-    (finite(), finite(), ".*", option::of(small()))
-        .prop_map(|(t0_ms, t1_ms, text, confidence)| Segment { t0_ms, t1_ms, text, confidence })
+    (finite(), finite(), ".*", option::of(small())).prop_map(|(t0_ms, t1_ms, text, confidence)| Segment {
+        t0_ms,
+        t1_ms,
+        text,
+        confidence,
+    })
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
-    let read = (".*", prop::array::uniform8(small()), small())
-        .prop_map(|(text, [a, b, c, d, e, f, g, h], score)| Read { text, corners: [[a, b], [c, d], [e, f], [g, h]], score });
+    let read = (".*", prop::array::uniform8(small()), small()).prop_map(|(text, [a, b, c, d, e, f, g, h], score)| {
+        Read { text, corners: [[a, b], [c, d], [e, f], [g, h]], score }
+    });
     let label = (".*", small()).prop_map(|(label, score)| Classified { label, score });
     let description = (".*", ".*").prop_map(|(text, by)| Description { text, by });
     (any::<u32>(), any::<u32>(), option::of(vec(label, 0..3)), option::of(vec(read, 0..3)), option::of(description))

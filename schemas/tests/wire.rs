@@ -68,7 +68,9 @@ fn ask() {
             "legs":[{"leg":"0","subject":"mb.v1.transcribe.whisper","model":"whisper","status":"ok","queued_ms":1,"took_ms":870}]}"#,
     );
     reads::<AskFrame>(r#"{"work":"w","seq":0,"leg":{"leg":"0","subject":"mb.v1.see.vision","took_ms":0}}"#);
-    reads::<AskFrame>(r#"{"work":"w","seq":1,"evidence":{"attachment":0,"modality":"image","model":"vision","text":"…"}}"#);
+    reads::<AskFrame>(
+        r#"{"work":"w","seq":1,"evidence":{"attachment":0,"modality":"image","model":"vision","text":"…"}}"#,
+    );
     reads::<AskFrame>(r#"{"work":"w","seq":2,"delta":"…","model":"deep"}"#);
 }
 

@@ -1,6 +1,12 @@
 //! How does a test run a whole brain? The real program, a real nats-server, real actors; all gone when it is dropped.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a harness fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a harness fails by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -49,7 +55,9 @@ impl Brain {
         let name = name(&format!("test{}", std::process::id()));
         let store = folder.path().join("bus").display().to_string();
         let file = folder.path().join("brain.toml");
-        let text = format!("[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}");
+        let text = format!(
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}"
+        );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
         let program = programs().join("megabrain");
@@ -208,5 +216,7 @@ pub fn children_of(pid: u32) -> Vec<u32> {
 }
 
 fn command_line(pid: u32) -> String {
-    std::fs::read(format!("/proc/{pid}/cmdline")).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " ")).unwrap_or_default()
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+        .unwrap_or_default()
 }

@@ -26,7 +26,8 @@ async fn what_cannot_be_understood_is_refused_by_name() {
     brain.ready(&["echo"], LIMIT).await;
     let bus = brain.client().await;
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
-    let mut trailing = Codec::MessagePack.encode(&EchoRequest { text: Some("x".into()), ..EchoRequest::default() }).unwrap();
+    let mut trailing =
+        Codec::MessagePack.encode(&EchoRequest { text: Some("x".into()), ..EchoRequest::default() }).unwrap();
     trailing.push(7);
     let cases: Vec<(&str, Vec<u8>, FaultKind, &str)> = vec![
         ("mb.v1.echo.echo", vec![], FaultKind::InvalidRequest, "empty"),
@@ -92,7 +93,10 @@ async fn a_forged_reply_subject_is_not_written_to() {
         }
     }
     client.flush().await.unwrap();
-    client.call(&Target::Router, &EchoRequest { text: Some("after".into()), ..EchoRequest::default() }, Call::default()).await.unwrap();
+    client
+        .call(&Target::Router, &EchoRequest { text: Some("after".into()), ..EchoRequest::default() }, Call::default())
+        .await
+        .unwrap();
     for watcher in &mut watchers {
         let heard = tokio::time::timeout(Duration::from_millis(300), watcher.next()).await;
         assert!(heard.is_err(), "{heard:?}");

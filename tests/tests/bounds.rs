@@ -69,7 +69,8 @@ async fn a_deadline_and_a_dropped_call_stop_what_runs_and_free_the_slot() {
     assert!(fault.message.contains("while running"), "{fault}");
     assert!(began.elapsed() < Duration::from_millis(450), "{:?}", began.elapsed());
     // A caller that gives up cancels.
-    let dropped = tokio::time::timeout(Duration::from_millis(200), bus.call(&target(), &echo(30_000), Call::default())).await;
+    let dropped =
+        tokio::time::timeout(Duration::from_millis(200), bus.call(&target(), &echo(30_000), Call::default())).await;
     assert!(dropped.is_err());
     let end = Instant::now() + Duration::from_secs(4);
     while presence(&bus, "echo").await.is_none_or(|presence| presence.in_flight > 0) {

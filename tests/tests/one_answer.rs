@@ -60,7 +60,9 @@ async fn a_thousand_requests_are_each_answered_once_while_processes_are_killed()
     }
     publisher.await.unwrap();
     let mut kinds: HashMap<String, usize> = HashMap::new();
-    while let Some(outcome) = tokio::time::timeout(Duration::from_secs(25), calls.join_next()).await.expect("a call hangs") {
+    while let Some(outcome) =
+        tokio::time::timeout(Duration::from_secs(25), calls.join_next()).await.expect("a call hangs")
+    {
         *kinds.entry(kind_of(&outcome.unwrap())).or_default() += 1;
     }
     let mut answers: HashMap<String, usize> = HashMap::new();

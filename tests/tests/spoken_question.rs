@@ -117,7 +117,12 @@ async fn a_running_answer_and_a_running_transcription_stop_at_once_when_cancelle
     let bus = brain.client().await;
     let call = Call::default();
     let work = call.meta.work.clone();
-    let chat = ChatRequest { messages: vec![Message::user("Tell me everything about Rome.")], max_tokens: Some(2000), stream: true, ..ChatRequest::default() };
+    let chat = ChatRequest {
+        messages: vec![Message::user("Tell me everything about Rome.")],
+        max_tokens: Some(2000),
+        stream: true,
+        ..ChatRequest::default()
+    };
     let mut stream = bus.stream(&Target::Model(name("deep")), &chat, call).await.unwrap();
     stream.next::<ChatRequest>().await.expect("a first frame").unwrap();
     let began = Instant::now();
@@ -132,9 +137,11 @@ async fn a_running_answer_and_a_running_transcription_stop_at_once_when_cancelle
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
 
     let audio = Media::inline("audio/wav", media("question.wav"));
-    let request = TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None };
+    let request =
+        TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None };
     let began = Instant::now();
-    let fault = bus.call(&Target::Model(name("whisper")), &request, Call::within(Duration::from_millis(60))).await.unwrap_err();
+    let fault =
+        bus.call(&Target::Model(name("whisper")), &request, Call::within(Duration::from_millis(60))).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::DeadlineExceeded, "{fault}");
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
     let reply = bus.call(&Target::Model(name("whisper")), &request, Call::within(LOADING)).await.unwrap();

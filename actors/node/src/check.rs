@@ -28,7 +28,10 @@ pub async fn run(brain: &Brain, puller: &Puller) -> anyhow::Result<ExitCode> {
             Some(text) => check_weights(brain, puller, name.as_str(), text, &mut missing),
         }
         if model.weights.is_some() {
-            println!("  device   {device}{}", setting(model, "experts").map(|experts| format!(", experts in {experts}")).unwrap_or_default());
+            println!(
+                "  device   {device}{}",
+                setting(model, "experts").map(|experts| format!(", experts in {experts}")).unwrap_or_default()
+            );
             for line in estimate(brain, puller, model, &device).await {
                 println!("  {line}");
             }
@@ -78,7 +81,8 @@ async fn estimate(brain: &Brain, puller: &Puller, model: &ModelTable, device: &s
         .as_ref()
         .and_then(|text| Source::parse(text, &brain.folder, puller.manifest()).ok())
         .and_then(|source| puller.cached(&source));
-    let (Some(weights), true, Ok(program)) = (weights, *model.actor.as_str() == *"llm", actor_program(&model.actor)) else {
+    let (Some(weights), true, Ok(program)) = (weights, *model.actor.as_str() == *"llm", actor_program(&model.actor))
+    else {
         return Vec::new();
     };
     let mut command = tokio::process::Command::new(program);

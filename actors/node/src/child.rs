@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use clap::Args;
-use rustix::process::{Pid, Signal, getppid, setpriority_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
 
 /// Become a program that dies with its parent (used by the node).
 #[derive(Args, Debug)]

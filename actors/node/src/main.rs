@@ -50,10 +50,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(dispatch(arguments));
-    outcome.unwrap_or_else(|error| {
-        eprintln!("megabrain: {error:#}");
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|error| cli::report(&error))
 }
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {

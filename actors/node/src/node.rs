@@ -79,7 +79,8 @@ impl Node {
             roster.clone(),
         )
         .await?;
-        let (supervisor, _) = Actor::spawn(None, Supervisor { bus: bus.clone(), guard, roster: roster.clone() }, ()).await?;
+        let (supervisor, _) =
+            Actor::spawn(None, Supervisor { bus: bus.clone(), guard, roster: roster.clone() }, ()).await?;
         if brain.router.enabled {
             supervisor.cast(SupervisorMessage::Route(Box::new(brain.router.clone()), node_name.clone())).ok();
         }
@@ -143,7 +144,11 @@ impl Node {
     /// Drains and stops everything: first the models, then the router, last the bus.
     pub async fn stop(self, drain: Duration) {
         let limit = drain + Duration::from_secs(5);
-        let stopped = ractor::call_t!(self.supervisor, SupervisorMessage::StopAll, u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        let stopped = ractor::call_t!(
+            self.supervisor,
+            SupervisorMessage::StopAll,
+            u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+        );
         if let Err(error) = stopped {
             tracing::warn!(%error, "not everything stopped in time");
         }
@@ -156,7 +161,10 @@ impl Node {
 }
 
 /// The bus that the environment or the file names, or a server of our own.
-async fn open_bus(brain: &Brain, puller: &Puller) -> Result<(Connection, Option<Server>, Option<PublishedConnection>), NodeError> {
+async fn open_bus(
+    brain: &Brain,
+    puller: &Puller,
+) -> Result<(Connection, Option<Server>, Option<PublishedConnection>), NodeError> {
     if let Some(connection) = Connection::from_environment() {
         return Ok((connection, None, None));
     }
@@ -218,8 +226,12 @@ impl Preparation {
                 Err(reason) => reason,
             };
             tracing::error!(model = %self.name, %reason, retry_in = ?delay, "the model cannot be prepared");
-            let _ = supervisor.cast(SupervisorMessage::Tell(Box::new(self.unprepared(reason, delay))));
-            tokio::time::sleep(delay).await;
+            let next = Instant::now() + delay;
+            while let Some(left) = next.checked_duration_since(Instant::now()) {
+                let presence = self.unprepared(reason.clone(), left);
+                let _ = supervisor.cast(SupervisorMessage::Tell(Box::new(presence)));
+                tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+            }
             delay = (delay * 2).min(Duration::from_secs(300));
         }
     }

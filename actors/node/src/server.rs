@@ -74,7 +74,12 @@ impl Server {
     ///
     /// # Errors
     /// It cannot be started, or does not listen in time.
-    pub async fn start(program: &Path, connection: &Connection, table: &BusTable, brain: &Name) -> Result<Self, ServerError> {
+    pub async fn start(
+        program: &Path,
+        connection: &Connection,
+        table: &BusTable,
+        brain: &Name,
+    ) -> Result<Self, ServerError> {
         let port = connection.url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(USUAL_PORT);
         let store = table.store.clone().unwrap_or_else(|| crate::pull::cache_dir().join("bus").join(brain.as_str()));
         let file = |path: &Path| {
@@ -91,9 +96,9 @@ impl Server {
             }
         };
         let log = store.join("nats.log");
-        let passwords = Role::ALL.iter().filter_map(|role| {
-            Some((role.password_variable(), connection.passwords.get(role)?.clone()))
-        });
+        let passwords = Role::ALL
+            .iter()
+            .filter_map(|role| Some((role.password_variable(), connection.passwords.get(role)?.clone())));
         let passwords: Vec<(&str, String)> = passwords.collect();
         let launcher = crate::child::launcher(0).map_err(file(program))?;
         let spawn = {

@@ -59,7 +59,7 @@ impl Actor for Supervisor {
                 let model = self.spawn_model(&myself, &spec).await?;
                 children.models.push((*spec, model));
             }
-            SupervisorMessage::Tell(presence) => self.bus.tell(event::DOWN, &presence.instance, &*presence),
+            SupervisorMessage::Tell(presence) => self.bus.tell(event::PRESENCE, &presence.instance, &*presence),
             SupervisorMessage::StopAll(done) => stop_all(children, done),
         }
         Ok(())

@@ -19,9 +19,11 @@ use crate::pull::{Options, Puller, Reporter};
 /// What is missing (nats-server, models) is fetched first, with progress. Without NATS_URL the brain starts a bus of its
 /// own on the loopback; other commands find it by themselves, other programs with `eval "$(megabrain env)"`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  megabrain up                          the brain of ./megabrain.toml, or else the starter brain\n  \
+#[command(
+    after_help = "Examples:\n  megabrain up                          the brain of ./megabrain.toml, or else the starter brain\n  \
     megabrain up brains/workstation.toml --check   what would it need?\n  \
-    NATS_URL=nats://10.0.0.2:4222 megabrain up second.toml   join the bus of another machine")]
+    NATS_URL=nats://10.0.0.2:4222 megabrain up second.toml   join the bus of another machine"
+)]
 pub struct UpArgs {
     /// The brain file [default: ./megabrain.toml, or else the starter brain].
     #[arg(value_name = "BRAIN")]
@@ -70,7 +72,11 @@ pub async fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
     stop(node, drain, &mut interrupt).await
 }
 
-async fn stop(node: Node, drain: std::time::Duration, again: &mut tokio::signal::unix::Signal) -> anyhow::Result<ExitCode> {
+async fn stop(
+    node: Node,
+    drain: std::time::Duration,
+    again: &mut tokio::signal::unix::Signal,
+) -> anyhow::Result<ExitCode> {
     println!("stopping: what runs is finished first (Ctrl-C again: at once)");
     tokio::select! {
         () = node.stop(drain) => {}

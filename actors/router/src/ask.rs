@@ -88,7 +88,8 @@ impl<'a> Asking<'a> {
         self.ask.check()?;
         let limit = self.shared.config.max_legs;
         if attachments.len() > limit {
-            let message = format!("{} attachments are more than the {limit} that one question may have", attachments.len());
+            let message =
+                format!("{} attachments are more than the {limit} that one question may have", attachments.len());
             return Err(Fault::new(FaultKind::TooLarge, message));
         }
         let mut types = Vec::with_capacity(attachments.len());
@@ -141,7 +142,10 @@ impl<'a> Asking<'a> {
         let all_failed = failed.len() == reports.len();
         self.legs.append(&mut reports);
         if all_failed {
-            return Err(together("no attachment could be used", failed.iter().map(|(index, fault)| (format!("attachment {index}"), fault))));
+            return Err(together(
+                "no attachment could be used",
+                failed.iter().map(|(index, fault)| (format!("attachment {index}"), fault)),
+            ));
         }
         evidence::sort(&mut found);
         Ok(found)
@@ -205,7 +209,9 @@ impl<'a> Asking<'a> {
         let took_ms = millis(self.began.elapsed());
         let Some(best) = answers.first().cloned() else {
             if !settled.is_empty() {
-                let faults = settled.iter().filter_map(|one| Some((format!("model {}", one.model), one.outcome.as_ref().err()?)));
+                let faults = settled
+                    .iter()
+                    .filter_map(|one| Some((format!("model {}", one.model), one.outcome.as_ref().err()?)));
                 return Err(together("no model answered", faults));
             }
             let text = plan::plain_text(&evidence);

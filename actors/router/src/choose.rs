@@ -22,9 +22,10 @@ pub fn choose<'a>(candidates: &[&'a Presence], wish: Wish<'_>) -> Option<&'a Pre
             return Some(kept);
         }
     }
-    candidates.iter().copied().min_by(|one, other| {
-        load(one).total_cmp(&load(other)).then_with(|| one.instance.cmp(&other.instance))
-    })
+    candidates
+        .iter()
+        .copied()
+        .min_by(|one, other| load(one).total_cmp(&load(other)).then_with(|| one.instance.cmp(&other.instance)))
 }
 
 /// Works open for each slot.
@@ -55,8 +56,11 @@ mod tests {
         for session in ["one", "two", "three", "four"] {
             let wish = Wish { session: Some(session) };
             let home = choose(&refs, wish).unwrap();
-            let without_another: Vec<&Presence> =
-                refs.iter().copied().filter(|one| one.instance == home.instance || one.instance.as_str() != "a").collect();
+            let without_another: Vec<&Presence> = refs
+                .iter()
+                .copied()
+                .filter(|one| one.instance == home.instance || one.instance.as_str() != "a")
+                .collect();
             assert_eq!(choose(&without_another, wish).unwrap().instance, home.instance);
         }
     }

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use megabrain_schemas::{
-    AttachmentReply, Codec, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply,
-};
+use megabrain_schemas::{AttachmentReply, Codec, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
 
 use crate::plan::PlannedLeg;
 
@@ -93,7 +91,14 @@ pub(crate) fn prompt(question: Option<&str>, evidence: &[Evidence]) -> String {
         // Writing to a String does not fail.
         let _ = match (item.t0_ms, item.t1_ms) {
             (Some(from), Some(to)) => {
-                writeln!(prompt, "[{kind}, attachment {}, {} to {}] {}", item.attachment, clock(from), clock(to), item.text)
+                writeln!(
+                    prompt,
+                    "[{kind}, attachment {}, {} to {}] {}",
+                    item.attachment,
+                    clock(from),
+                    clock(to),
+                    item.text
+                )
             }
             _ => writeln!(prompt, "[{kind}, attachment {}] {}", item.attachment, item.text),
         };

@@ -30,7 +30,12 @@ pub(crate) fn forward(bus: &Bus, roster: &SharedRoster, capability: &Capability,
 
 /// The subject of the instance that should work on this.
 fn instance_for(roster: &megabrain_bus::Roster, capability: &Capability, peek: &Peek) -> Result<String, Fault> {
-    let named = peek.model.as_deref().map(Name::new).transpose().map_err(|error| Fault::invalid(format!("`model`: {error}")))?;
+    let named = peek
+        .model
+        .as_deref()
+        .map(Name::new)
+        .transpose()
+        .map_err(|error| Fault::invalid(format!("`model`: {error}")))?;
     let serving: Vec<&Presence> = roster
         .ready()
         .filter(|presence| presence.capabilities.contains(capability))
@@ -46,8 +51,11 @@ fn instance_for(roster: &megabrain_bus::Roster, capability: &Capability, peek: &
 /// Why nobody can work on this now.
 pub(crate) fn nobody_ready(roster: &megabrain_bus::Roster, capability: &Capability, named: Option<&Name>) -> Fault {
     let Some(model) = named else {
-        let loading: Vec<&str> =
-            roster.all().filter(|presence| presence.state != ModelState::Ready).map(|presence| presence.model.as_str()).collect();
+        let loading: Vec<&str> = roster
+            .all()
+            .filter(|presence| presence.state != ModelState::Ready)
+            .map(|presence| presence.model.as_str())
+            .collect();
         let message = format!("no model serves {capability} now");
         return if loading.is_empty() {
             Fault::new(FaultKind::NotFound, message)

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use megabrain_bus::Roster;
 use megabrain_schemas::{
-    AttachmentRequest, Capability, Codec, Fault, FaultKind, Media, ModelState, Name, Presence, SeeRequest, SplitRequest,
-    TranscribeRequest,
+    AttachmentRequest, Capability, Codec, Fault, FaultKind, Media, ModelState, Name, Presence, SeeRequest,
+    SplitRequest, TranscribeRequest,
 };
 use serde::Serialize;
 
@@ -130,7 +130,10 @@ fn check_chats(roster: &Roster, model: &Name, chat: &Capability) -> Result<(), F
     let mut instances = roster.of_model(model).peekable();
     if instances.peek().is_none() {
         let there: Vec<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
-        return Err(Fault::new(FaultKind::NotFound, format!("model {model} is not there; there are {}", there.join(", "))));
+        return Err(Fault::new(
+            FaultKind::NotFound,
+            format!("model {model} is not there; there are {}", there.join(", ")),
+        ));
     }
     // One that is loading has not said yet what it serves: its leg will tell.
     match instances.find(|presence| presence.state == ModelState::Ready) {

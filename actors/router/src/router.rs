@@ -103,7 +103,12 @@ impl Actor for Router {
         Ok(Listening([&on_requests, &on_cancels, &on_gone].map(tokio::task::JoinHandle::abort_handle).into()))
     }
 
-    async fn handle(&self, _: ActorRef<RouterMessage>, message: RouterMessage, _: &mut Listening) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<RouterMessage>,
+        message: RouterMessage,
+        _: &mut Listening,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Deaf => Err("the router's subscription has ended".into()),
         }
@@ -127,7 +132,9 @@ fn take(shared: &Arc<Shared>, incoming: Incoming) {
             let shared = shared.clone();
             tokio::task::spawn_blocking(move || route(&shared, capability, incoming));
         }
-        _ => incoming.responder.fail(&Fault::new(FaultKind::NotFound, format!("{} is no capability", incoming.subject))),
+        _ => {
+            incoming.responder.fail(&Fault::new(FaultKind::NotFound, format!("{} is no capability", incoming.subject)))
+        }
     }
 }
 
@@ -207,7 +214,8 @@ async fn read_ask(codec: Codec, payload: &bytes::Bytes) -> Result<Ask, Fault> {
 impl Shared {
     /// The media type of an attachment: the one given, or what its first bytes say. A blob must be there.
     pub(crate) async fn media_type(&self, index: usize, media: &Media) -> Result<String, Fault> {
-        let given = media.mime.as_deref().map(|mime| mime.split(';').next().unwrap_or(mime).trim().to_ascii_lowercase());
+        let given =
+            media.mime.as_deref().map(|mime| mime.split(';').next().unwrap_or(mime).trim().to_ascii_lowercase());
         let head = match (&media.blob, &given) {
             (Some(blob), Some(_)) => {
                 self.blobs().await?.check(blob).await?;
@@ -215,7 +223,9 @@ impl Shared {
             }
             (Some(blob), None) => self.blobs().await?.head(blob).await?,
             (None, Some(_)) => return Ok(given.unwrap_or_default()),
-            (None, None) => media.data.as_ref().map(|data| data.0.iter().copied().take(8192).collect()).unwrap_or_default(),
+            (None, None) => {
+                media.data.as_ref().map(|data| data.0.iter().copied().take(8192).collect()).unwrap_or_default()
+            }
         };
         infer::get(&head).map(|kind| kind.mime_type().to_owned()).ok_or_else(|| {
             Fault::invalid(format!("attachment {index}: its media type cannot be told from its bytes; give `mime`"))

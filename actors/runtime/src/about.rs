@@ -139,9 +139,10 @@ impl About {
             ("slots", profile.slots.to_string()),
             ("context", profile.context.map(|tokens| tokens.to_string()).unwrap_or_default()),
         ];
-        let endpoints = profile.capabilities.iter().map(|capability| {
-            (capability.to_string(), subject::model(capability, model), model.to_string())
-        });
+        let endpoints = profile
+            .capabilities
+            .iter()
+            .map(|capability| (capability.to_string(), subject::model(capability, model), model.to_string()));
         ServiceDescription {
             name: model.clone(),
             id: instance.clone(),

@@ -16,7 +16,7 @@ use crate::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
 /// What the engine's thread is told.
 pub(crate) enum Event {
     /// A job was admitted.
-    Job(Job, i32),
+    Job(Box<Job>, i32),
     /// Something was interrupted, or a worker of the engine has news.
     Wake,
     /// Compute on so many threads.
@@ -26,7 +26,7 @@ pub(crate) enum Event {
 }
 
 /// Jobs that wait for a slot: the higher priority first, then the older.
-type Queue = BTreeMap<(Reverse<i32>, u64), Job>;
+type Queue = BTreeMap<(Reverse<i32>, u64), Box<Job>>;
 
 /// The thread that loads the engine and then drives it, seen from the process' other side.
 pub(crate) struct EngineThread {
@@ -105,11 +105,8 @@ impl<E: Engine> Driver<E> {
         let mut measured = Instant::now();
         loop {
             match self.wait(next, deadlines.peek().map(|Reverse(deadline)| *deadline)) {
-                Some(event) => {
-                    if !self.take(event, &mut queue, &mut deadlines) {
-                        return;
-                    }
-                }
+                Some(event) if !self.take(event, &mut queue, &mut deadlines) => return,
+                Some(_) => {}
                 None if next == Step::Idle && deadlines.is_empty() => return,
                 None => {}
             }
@@ -173,7 +170,7 @@ impl<E: Engine> Driver<E> {
             let Some((_, mut job)) = queue.pop_first() else { return };
             job.started = Some(Instant::now());
             self.open.running(&job.open);
-            self.engine.start(job);
+            self.engine.start(*job);
         }
     }
 }

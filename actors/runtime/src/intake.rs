@@ -75,7 +75,7 @@ impl Intake {
             started: None,
             span,
         };
-        if self.engine.send(Event::Job(job, meta.priority)).is_err() {
+        if self.engine.send(Event::Job(Box::new(job), meta.priority)).is_err() {
             // The job was dropped on the way, and so answered.
             tracing::error!("the engine's thread has ended");
         }

@@ -130,7 +130,10 @@ impl Drop for Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("work", &self.open.work).field("capability", &self.capability).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("work", &self.open.work)
+            .field("capability", &self.capability)
+            .finish_non_exhaustive()
     }
 }
 

@@ -57,7 +57,8 @@ impl OpenWork {
         }
         let deadline = self.deadline?;
         (Instant::now() >= deadline).then(|| {
-            let when = if self.is_running.load(Ordering::Relaxed) { "while running" } else { "in the queue: never started" };
+            let when =
+                if self.is_running.load(Ordering::Relaxed) { "while running" } else { "in the queue: never started" };
             Fault::new(FaultKind::DeadlineExceeded, format!("the deadline passed {when}"))
         })
     }

@@ -27,7 +27,13 @@ const fn talk(
 }
 
 const TALKS: [Talk; 7] = [
-    talk(ChatRequest::CAPABILITY, "Messages in, one more message out.", "chat_request", Some("chat_frame"), "chat_reply"),
+    talk(
+        ChatRequest::CAPABILITY,
+        "Messages in, one more message out.",
+        "chat_request",
+        Some("chat_frame"),
+        "chat_reply",
+    ),
     talk(EmbedRequest::CAPABILITY, "Texts in, vectors out.", "embed_request", None, "embed_reply"),
     talk(
         TranscribeRequest::CAPABILITY,
@@ -36,10 +42,28 @@ const TALKS: [Talk; 7] = [
         Some("transcribe_frame"),
         "transcribe_reply",
     ),
-    talk(SpeakRequest::CAPABILITY, "Text in, speech out. A frame has the fields of the reply.", "speak_request", None, "speak_reply"),
+    talk(
+        SpeakRequest::CAPABILITY,
+        "Text in, speech out. A frame has the fields of the reply.",
+        "speak_request",
+        None,
+        "speak_reply",
+    ),
     talk(SeeRequest::CAPABILITY, "Pictures in, what they show out.", "see_request", None, "see_reply"),
-    talk(SplitRequest::CAPABILITY, "Film in, frames and sound on one clock out.", "split_request", Some("split_frame"), "split_reply"),
-    talk(EchoRequest::CAPABILITY, "The same back. A frame has the fields of the reply.", "echo_request", None, "echo_reply"),
+    talk(
+        SplitRequest::CAPABILITY,
+        "Film in, frames and sound on one clock out.",
+        "split_request",
+        Some("split_frame"),
+        "split_reply",
+    ),
+    talk(
+        EchoRequest::CAPABILITY,
+        "The same back. A frame has the fields of the reply.",
+        "echo_request",
+        None,
+        "echo_reply",
+    ),
 ];
 
 /// The kinds of event, what each tells, and its message.
@@ -164,7 +188,8 @@ impl House {
     }
 
     fn cancel(&mut self) {
-        let what = "Ends a work and all its legs. A broadcast: nobody answers it, the work itself is answered `cancelled`.";
+        let what =
+            "Ends a work and all its legs. A broadcast: nobody answers it, the work itself is answered `cancelled`.";
         self.channel("cancel", json!("mb.v1.cancel.{work}"), what, &["cancel"]);
         self.operation("cancel", "receive", "cancel", what, None, &["cancel"]);
     }
@@ -199,7 +224,15 @@ impl House {
         self.channels.insert(name.to_owned(), Value::Object(channel));
     }
 
-    fn operation(&mut self, name: &str, action: &str, channel: &str, summary: &str, queue: Option<&str>, messages: &[&str]) {
+    fn operation(
+        &mut self,
+        name: &str,
+        action: &str,
+        channel: &str,
+        summary: &str,
+        queue: Option<&str>,
+        messages: &[&str],
+    ) {
         let mut operation = Map::new();
         operation.insert("action".to_owned(), json!(action));
         operation.insert("channel".to_owned(), reference(&format!("#/channels/{channel}")));

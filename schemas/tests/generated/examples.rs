@@ -173,9 +173,11 @@ fn chatting() -> Made<Vec<MessageType>> {
     };
     Ok(vec![
         MessageType::new::<ChatRequest>("chat_request", Part::Request)?.plain("", &request)?,
-        MessageType::new::<ChatReply>("chat_reply", Part::Reply)?
-            .stamped("", &end_of("fast"), &reply)?
-            .stamped("stream", &Stamp { seq: Some(9), ..end_of("fast") }, &end)?,
+        MessageType::new::<ChatReply>("chat_reply", Part::Reply)?.stamped("", &end_of("fast"), &reply)?.stamped(
+            "stream",
+            &Stamp { seq: Some(9), ..end_of("fast") },
+            &end,
+        )?,
         MessageType::new::<ChatFrame>("chat_frame", Part::Frame)?.stamped(
             "",
             &frame_of("fast", 0),
@@ -196,8 +198,12 @@ fn hearing() -> Made<Vec<MessageType>> {
         deadline_ms: None,
         work: None,
     };
-    let segment =
-        Segment { t0_ms: 0.0, t1_ms: 3200.5, text: "Could you reserve berth forty-two".into(), confidence: Some(0.9375) };
+    let segment = Segment {
+        t0_ms: 0.0,
+        t1_ms: 3200.5,
+        text: "Could you reserve berth forty-two".into(),
+        confidence: Some(0.9375),
+    };
     let reply = TranscribeReply {
         text: segment.text.clone(),
         language: "en".into(),
@@ -215,16 +221,22 @@ fn hearing() -> Made<Vec<MessageType>> {
     let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0 };
     Ok(vec![
         MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?.plain("", &request)?,
-        MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped("", &end_of("whisper"), &reply)?,
+        MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped(
+            "",
+            &end_of("whisper"),
+            &reply,
+        )?,
         MessageType::new::<TranscribeFrame>("transcribe_frame", Part::Frame)?.stamped(
             "",
             &frame_of("whisper", 0),
             &TranscribeFrame { segment },
         )?,
         MessageType::new::<SpeakRequest>("speak_request", Part::Request)?.plain("", &speak)?,
-        MessageType::new::<SpeakReply>("speak_reply", Part::Reply)?
-            .stamped("", &end_of("voice"), &spoken)?
-            .stamped("frame", &frame_of("voice", 0), &spoken)?,
+        MessageType::new::<SpeakReply>("speak_reply", Part::Reply)?.stamped("", &end_of("voice"), &spoken)?.stamped(
+            "frame",
+            &frame_of("voice", 0),
+            &spoken,
+        )?,
     ])
 }
 
@@ -286,9 +298,11 @@ fn echoing() -> Made<Vec<MessageType>> {
     let reply = EchoReply { text: Some("ahoy".into()), data: Some(every_byte) };
     Ok(vec![
         MessageType::new::<EchoRequest>("echo_request", Part::Request)?.plain("", &request)?,
-        MessageType::new::<EchoReply>("echo_reply", Part::Reply)?
-            .stamped("", &end_of("echo"), &reply)?
-            .stamped("frame", &frame_of("echo", 0), &EchoReply { text: Some("ahoy".into()), data: None })?,
+        MessageType::new::<EchoReply>("echo_reply", Part::Reply)?.stamped("", &end_of("echo"), &reply)?.stamped(
+            "frame",
+            &frame_of("echo", 0),
+            &EchoReply { text: Some("ahoy".into()), data: None },
+        )?,
     ])
 }
 
@@ -326,8 +340,7 @@ fn telling() -> Made<Vec<MessageType>> {
         up_ms: 86_400_000,
         ..NodePresence::default()
     };
-    let report =
-        WorkReport { model: name("fast"), taken: vec![u64::MAX, 81_985_529_216_486_895], finished: vec![1] };
+    let report = WorkReport { model: name("fast"), taken: vec![u64::MAX, 81_985_529_216_486_895], finished: vec![1] };
     let shares = CoreShares { threads: BTreeMap::from([(name("deep"), 12), (name("fast"), 4)]) };
     let fault = Fault::new(FaultKind::Overloaded, "the queue of fast is full: 64 works wait").retry_after(120);
     Ok(vec![

@@ -210,7 +210,11 @@ impl Guard {
             let Presence { instance, model, .. } = &presence;
             let lost = self.table.take(|open| match &open.taken_by {
                 Some(taker) => taker == instance,
-                None => open.model == *model && open.instance.as_ref().is_none_or(|one| one == instance) && open.arrived <= at,
+                None => {
+                    open.model == *model
+                        && open.instance.as_ref().is_none_or(|one| one == instance)
+                        && open.arrived <= at
+                }
             });
             let fault = Fault::new(
                 FaultKind::WorkerLost,
@@ -241,17 +245,13 @@ impl Guard {
             .filter(|presence| open.instance.as_ref().is_none_or(|instance| *instance == presence.instance))
             .collect();
         let is_mine = responsible(addressed.iter().copied(), self.first_router()) == Some(&self.config.node);
-        let ready: Vec<&&Presence> =
-            addressed.iter().filter(|presence| presence.state == ModelState::Ready).collect();
+        let ready: Vec<&&Presence> = addressed.iter().filter(|presence| presence.state == ModelState::Ready).collect();
         let dying = self.deaths.iter().any(|death| death.presence.model == open.model && open.arrived <= death.at);
         let fault = match (addressed.first(), ready.first()) {
             // The death itself will answer.
             _ if dying => return Verdict::Wait,
             (None, _) => unknown_model(open, &roster),
-            (Some(presence), None) => Fault::unavailable(
-                describe(presence),
-                presence.retry_after_ms.unwrap_or(1000),
-            ),
+            (Some(presence), None) => Fault::unavailable(describe(presence), presence.retry_after_ms.unwrap_or(1000)),
             (_, Some(presence)) if !presence.capabilities.contains(&open.capability) => {
                 Fault::wrong_capability(&open.model, &open.capability, &presence.capabilities)
             }

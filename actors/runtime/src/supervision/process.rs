@@ -88,7 +88,11 @@ impl Actor for ModelActor {
     type Arguments = ModelSpec;
 
     /// Starts nothing yet: a model is never loaded in a start hook.
-    async fn pre_start(&self, myself: ActorRef<ModelMessage>, spec: ModelSpec) -> Result<ModelLife, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ModelMessage>,
+        spec: ModelSpec,
+    ) -> Result<ModelLife, ActorProcessingErr> {
         let presence = Presence {
             actor: spec.actor.clone(),
             node: Some(spec.node.clone()),
@@ -143,7 +147,13 @@ impl ModelActor {
         }
     }
 
-    fn exited(&self, myself: &ActorRef<ModelMessage>, life: &mut ModelLife, pid: u32, status: &std::io::Result<ExitStatus>) {
+    fn exited(
+        &self,
+        myself: &ActorRef<ModelMessage>,
+        life: &mut ModelLife,
+        pid: u32,
+        status: &std::io::Result<ExitStatus>,
+    ) {
         let Some(process) = life.process.take_if(|process| process.pid == pid) else { return };
         if process.started.elapsed() > HEALTHY {
             life.deaths_in_a_row = 0;

@@ -1,0 +1,42 @@
+//! Does every actor keep the promises that every actor makes?
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use megabrain_runtime::conformance::Kit;
+use megabrain_schemas::Capability;
+use megabrain_tests::{Brain, name};
+
+const LOADING: Duration = Duration::from_secs(120);
+
+async fn check(models: &str, model: &str, capability: &str, short: &str, long: &str) {
+    let mut brain = Brain::start(models).await;
+    brain.ready(&[model], LOADING).await;
+    let kit = Kit {
+        bus: brain.client().await,
+        model: name(model),
+        capability: Capability::new(capability).unwrap(),
+        short: short.into(),
+        long: long.into(),
+        patience: Duration::from_secs(30),
+    };
+    if let Err(broken) = kit.check().await {
+        panic!("{broken}\n{}", brain.log());
+    }
+}
+
+#[tokio::test]
+async fn echo_keeps_its_promises() {
+    let models = "[models.echo]\nactor = \"echo\"\n";
+    check(models, "echo", "echo", r#"{"text":"a b c","stream":true}"#, r#"{"text":"x","delay_ms":20000}"#).await;
+}
+
+#[tokio::test]
+async fn the_llm_actor_keeps_its_promises() {
+    let models = "[models.fast]\nactor = \"llm\"\nweights = \"smollm2-135m\"\n";
+    let chat = |text: &str, rest: &str| format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],{rest}}}"#);
+    let short = chat("Say hello.", r#""max_tokens":8,"stream":true"#);
+    let long = chat("Write a very long story about the sea.", r#""max_tokens":3000,"temperature":1"#);
+    check(models, "fast", "chat", &short, &long).await;
+}
