@@ -274,9 +274,20 @@ impl Preparation {
             launcher: crate::child::launcher(MODEL_NICENESS).map_err(|error| error.to_string())?,
             program,
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
-            environment: self.connection.environment(Role::Model),
+            environment: self.environment(),
             drain: brain.brain.drain,
         })
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut variables = self.connection.environment(Role::Model);
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        if !is_set("GOMP_SPINCOUNT") && !is_set("OMP_WAIT_POLICY") {
+            // libgomp's threads spin while they wait for each other, and collapse when the cores are shared. Measured with
+            // SmolLM2 on 2 threads beside busy processes: 3 to 11 tokens/s as it is, 23 with this; alone it costs nothing.
+            variables.push(("GOMP_SPINCOUNT".into(), "300".into()));
+        }
+        variables
     }
 
     async fn weights(&self) -> Result<Option<PathBuf>, PullError> {

@@ -104,11 +104,11 @@ impl<E: Engine> Driver<E> {
         let mut next = Step::Idle;
         let mut measured = Instant::now();
         loop {
-            match self.wait(next, deadlines.peek().map(|Reverse(deadline)| *deadline)) {
-                Some(event) if !self.take(event, &mut queue, &mut deadlines) => return,
-                Some(_) => {}
-                None if next == Step::Idle && deadlines.is_empty() => return,
-                None => {}
+            let event = self.wait(next, deadlines.peek().map(|Reverse(deadline)| *deadline));
+            // Nothing to wait for, and nobody left who could send something.
+            let is_over = event.is_none() && next == Step::Idle && deadlines.is_empty();
+            if is_over || event.is_some_and(|event| !self.take(event, &mut queue, &mut deadlines)) {
+                return;
             }
             while let Ok(event) = self.events.try_recv() {
                 if !self.take(event, &mut queue, &mut deadlines) {

@@ -20,6 +20,9 @@ use crate::options::bus_credentials;
 use crate::report::Reporter;
 use crate::{Engine, Host, LoadError, Options, Profile};
 
+/// Decoders and engines log what a hostile file does to them as errors; the caller has been told already.
+const LOG_FILTER: &str = "warn,megabrain=info,symphonia=off,whisper_rs=off";
+
 /// Exit status of a program whose model cannot be loaded.
 const CANNOT_LOAD: u8 = 3;
 
@@ -29,7 +32,7 @@ const CANNOT_LOAD: u8 = 3;
 pub fn run<E: Engine>() -> ExitCode {
     let options = Options::parse();
     let format = if options.log_json { trace::LogFormat::Json } else { trace::LogFormat::Text };
-    let _telemetry = trace::init(&format!("megabrain-{}", E::ACTOR), "warn,megabrain=info", format);
+    let _telemetry = trace::init(&format!("megabrain-{}", E::ACTOR), LOG_FILTER, format);
     let config = match serde_json::from_str::<E::Config>(&options.config) {
         Ok(config) => config,
         Err(error) => {
