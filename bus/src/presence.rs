@@ -81,8 +81,11 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Notes a presence.
+    /// Notes a presence, unless it is the last word of an earlier life of its instance that came late.
     pub fn note(&mut self, presence: Presence) {
+        if self.get(&presence.instance).is_some_and(|known| known.restarts > presence.restarts) {
+            return;
+        }
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
     }
 

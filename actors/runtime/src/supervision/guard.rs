@@ -77,6 +77,8 @@ pub struct Guard {
     nodes: BTreeMap<Name, (bool, Instant)>,
     table: OpenTable,
     deaths: Vec<Death>,
+    /// Since when each instance serves.
+    ready_since: BTreeMap<Name, Instant>,
     busy: BTreeMap<Name, Instant>,
     shared_with: BTreeSet<Name>,
 }
@@ -99,6 +101,7 @@ impl Guard {
             nodes: BTreeMap::new(),
             table: OpenTable::default(),
             deaths: Vec::new(),
+            ready_since: BTreeMap::new(),
             busy: BTreeMap::new(),
             shared_with: BTreeSet::new(),
         };
@@ -164,7 +167,7 @@ impl Guard {
             }
             event::PRESENCE | event::READY | event::DOWN | event::DRAINING => {
                 if let Ok(presence) = sighting.body::<Presence>() {
-                    self.roster.lock().note(presence);
+                    self.note(presence);
                 }
             }
             event::NODE => {
@@ -176,9 +179,20 @@ impl Guard {
         }
     }
 
+    fn note(&mut self, presence: Presence) {
+        let instance = presence.instance.clone();
+        let mut roster = self.roster.lock();
+        roster.note(presence);
+        if roster.get(&instance).is_some_and(|known| known.state == ModelState::Ready) {
+            self.ready_since.entry(instance).or_insert_with(Instant::now);
+        } else {
+            self.ready_since.remove(&instance);
+        }
+    }
+
     fn died(&mut self, presence: Presence) {
         let now = Instant::now();
-        self.roster.lock().note(presence.clone());
+        self.note(presence.clone());
         self.deaths.push(Death { presence, at: now, due: now + LAST_WORDS });
     }
 
@@ -255,10 +269,18 @@ impl Guard {
             (_, Some(presence)) if !presence.capabilities.contains(&open.capability) => {
                 Fault::wrong_capability(&open.model, &open.capability, &presence.capabilities)
             }
+            // It came before the server knew that anybody serves again, so nobody got it.
+            (_, Some(presence)) if ready.iter().all(|one| self.became_ready_after(one, open.arrived)) => {
+                Fault::unavailable(format!("model {} was not ready yet when this came", presence.model), 50)
+            }
             _ if open.arrived.elapsed() < NEVER_TAKEN => return Verdict::Wait,
             _ => Fault::new(FaultKind::WorkerLost, format!("model {} never took this work", open.model)),
         };
         if is_mine { Verdict::Answer(fault) } else { Verdict::NotMine }
+    }
+
+    fn became_ready_after(&self, presence: &Presence, time: Instant) -> bool {
+        self.ready_since.get(&presence.instance).is_none_or(|since| *since > time)
     }
 
     /// The first by name of the nodes that route.
