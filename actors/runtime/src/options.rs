@@ -14,7 +14,7 @@ pub struct Options {
     /// The model's name: the last token of its subjects.
     #[arg(long)]
     pub name: Name,
-    /// This instance's name, unique in the brain [default: <name>-<process id>].
+    /// This instance's name, unique in the brain [default: NAME-PID].
     #[arg(long)]
     pub instance: Option<Name>,
     /// The model's settings as a JSON object: its table of the brain file.
