@@ -27,7 +27,7 @@ impl Bus {
     /// # Errors
     /// `unavailable` if JetStream is off or away.
     pub async fn create_blob_store(&self, life: Duration, max_bytes: i64) -> Result<BlobStore, Fault> {
-        let context = jetstream::new(self.client.clone());
+        let context = jetstream::new(self.client().clone());
         // An object store as every client knows it, but for direct gets: with those, the server would publish stored
         // bytes to any reply subject that a caller names, past the caller's rights.
         let config = stream::Config {
@@ -53,7 +53,7 @@ impl Bus {
     /// # Errors
     /// `unavailable` if there is none, or JetStream is away.
     pub async fn blob_store(&self) -> Result<BlobStore, Fault> {
-        let context = jetstream::new(self.client.clone());
+        let context = jetstream::new(self.client().clone());
         let store = context.get_object_store(BLOB_BUCKET).await.map_err(|error| no_store(&error))?;
         let stream = context.get_stream(STREAM).await.map_err(|error| no_store(&error))?;
         let life = stream.cached_info().config.max_age;

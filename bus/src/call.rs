@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::Subject;
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use megabrain_schemas::{Capability, Codec, Fault, FaultKind, Name, Request, subject};
 
@@ -69,9 +69,9 @@ impl Bus {
     /// The fault that was answered; `too_large` before sending; `unavailable` if nobody listens there or the bus goes
     /// away; `deadline_exceeded` when the call's time is up.
     pub async fn call<R: Request>(&self, target: &Target, request: &R, call: Call) -> Result<R::Reply, Fault> {
-        let payload = Bytes::from(call.codec.encode(request)?);
+        let (headers, payload) = call.meta.envelope(call.codec, request)?;
         let subject = target.subject(&Capability::of::<R>());
-        let body = self.call_raw(&subject, payload, &call.meta).await?;
+        let body = self.exchange(&subject, headers, payload, &call.meta).await?;
         let codec = Codec::detect(None, &body)?;
         codec.decode(&body).map_err(|error| unreadable(&subject, &error))
     }
@@ -81,14 +81,19 @@ impl Bus {
     /// # Errors
     /// As [`Bus::call`].
     pub async fn call_raw(&self, subject: &str, payload: Bytes, meta: &Meta) -> Result<Bytes, Fault> {
-        let (place, answer) = self.inbox.expect_one();
-        self.send(Outgoing {
-            subject: Subject::from(subject),
-            reply: Some(place.reply.clone()),
-            headers: Some(meta.to_headers()),
-            payload,
-        })
-        .await?;
+        self.exchange(subject, Some(meta.to_headers()), payload, meta).await
+    }
+
+    async fn exchange(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        meta: &Meta,
+    ) -> Result<Bytes, Fault> {
+        let (place, answer) = self.inbox().expect_one();
+        self.send(Outgoing { subject: Subject::from(subject), reply: Some(place.reply.clone()), headers, payload })
+            .await?;
         let cancel = CancelOnDrop::new(self, &meta.work);
         let arrival = match meta.time_left() {
             None => answer.await.ok(),
@@ -112,14 +117,10 @@ impl Bus {
     /// # Errors
     /// As [`Bus::call`], before sending.
     pub fn forward(&self, subject: &str, incoming: &crate::Incoming) -> Result<(), Fault> {
-        let mut headers = incoming.meta.to_headers();
-        if let Some(content_type) = &incoming.content_type {
-            headers.insert(megabrain_schemas::headers::CONTENT_TYPE, crate::meta::value(content_type));
-        }
         self.send_now(Outgoing {
             subject: Subject::from(subject),
             reply: Some(incoming.responder.reply().clone()),
-            headers: Some(headers),
+            headers: incoming.headers_to_forward(),
             payload: incoming.payload.clone(),
         })
     }

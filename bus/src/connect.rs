@@ -110,9 +110,12 @@ pub enum Link {
 
 /// A connection. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
-pub struct Bus {
-    pub(crate) client: async_nats::Client,
-    pub(crate) inbox: Arc<Inbox>,
+pub struct Bus(Arc<Connection>);
+
+/// What all clones of a [`Bus`] share.
+struct Connection {
+    client: async_nats::Client,
+    inbox: Arc<Inbox>,
     link: watch::Receiver<Link>,
     runtime: tokio::runtime::Handle,
 }
@@ -131,27 +134,27 @@ impl Bus {
             .await
             .map_err(|source| ConnectError::Connect { url: options.url.clone(), source })?;
         inbox.clone().listen(client.subscribe(inbox.wildcard()).await?);
-        Ok(Self { client, inbox, link, runtime: tokio::runtime::Handle::current() })
+        Ok(Self(Arc::new(Connection { client, inbox, link, runtime: tokio::runtime::Handle::current() })))
     }
 
     /// The largest message that the server in reach takes, in bytes, headers included.
     pub fn max_payload(&self) -> usize {
-        self.client.max_payload()
+        self.0.client.max_payload()
     }
 
     /// True once the first connection is made, and while it lasts.
     pub fn is_connected(&self) -> bool {
-        self.client.connection_state() == async_nats::connection::State::Connected
+        self.0.client.connection_state() == async_nats::connection::State::Connected
     }
 
     /// Whether the server can be reached now.
     pub fn link(&self) -> Link {
-        *self.link.borrow()
+        *self.0.link.borrow()
     }
 
     /// Tells each change of the link.
     pub fn watch_link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+        self.0.link.clone()
     }
 
     /// Waits until everything sent so far has reached the server.
@@ -159,16 +162,24 @@ impl Bus {
     /// # Errors
     /// `unavailable` if the bus is away.
     pub async fn flush(&self) -> Result<(), Fault> {
-        self.client.flush().await.map_err(|error| away(&error))
+        self.0.client.flush().await.map_err(|error| away(&error))
     }
 
     /// Terminal answers that came for calls that had one already, or that nobody waited for any more.
     pub fn late_terminals(&self) -> u64 {
-        self.inbox.late_terminals()
+        self.0.inbox.late_terminals()
+    }
+
+    pub(crate) fn client(&self) -> &async_nats::Client {
+        &self.0.client
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.0.inbox
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
-        &self.runtime
+        &self.0.runtime
     }
 }
 
@@ -178,7 +189,7 @@ pub(crate) fn away(error: &dyn std::fmt::Display) -> Fault {
 
 /// A new work id: a ULID, so that ids sort by time.
 pub(crate) fn new_work() -> Name {
-    Name::sanitized(&Ulid::new().to_string())
+    Name::sanitized(Ulid::new().array_to_str(&mut [0; ulid::ULID_LEN]))
 }
 
 /// Tells a change of the link; the first connection is none.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 use megabrain_schemas::{Codec, DecodeError, Fault, Name, headers};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a request says about itself, from its headers and, where those are silent, from its body.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ pub struct Meta {
     pub traceparent: Option<String>,
 }
 
+/// Bodies up to this size are looked into for what headers could tell: past it, reading a body twice costs more.
+pub(crate) const LOOK_INSIDE: usize = 64 * 1024;
+
 impl Meta {
     /// A new work with a fresh id, no deadline, priority 0.
     pub fn new() -> Self {
@@ -32,6 +36,29 @@ impl Meta {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// Writes a request, and whatever headers it needs.
+    ///
+    /// The work and its deadline go in the body, as a plain client's do: headers cost every process on the way a table
+    /// of texts. They carry what a body cannot, and what a large body would hide.
+    pub(crate) fn envelope<R: Serialize>(
+        &self,
+        codec: Codec,
+        request: &R,
+    ) -> Result<(Option<HeaderMap>, Bytes), Fault> {
+        let body = codec.encode(request)?;
+        let is_plain = self.leg.is_none() && self.priority == 0 && self.traceparent.is_none();
+        let fits = is_plain && body.len() <= LOOK_INSIDE && codec.decode::<Fields>(&body)?.is_empty();
+        if !fits {
+            return Ok((Some(self.to_headers()), body.into()));
+        }
+        let fields = Fields { work: Some(self.work.clone()), deadline_ms: self.milliseconds_left() };
+        Ok((None, codec.join(&codec.encode(&fields)?, &body)?.into()))
+    }
+
+    fn milliseconds_left(&self) -> Option<u64> {
+        self.time_left().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// The headers that carry this on to the next hop. The deadline goes as what is left of it now.
     pub(crate) fn to_headers(&self) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -39,8 +66,8 @@ impl Meta {
         if let Some(leg) = &self.leg {
             map.insert(headers::LEG, value(leg));
         }
-        if let Some(left) = self.time_left() {
-            map.insert(headers::DEADLINE_MS, value(&left.as_millis().to_string()));
+        if let Some(left) = self.milliseconds_left() {
+            map.insert(headers::DEADLINE_MS, value(&left.to_string()));
         }
         if self.priority != 0 {
             map.insert(headers::PRIORITY, value(&self.priority.to_string()));
@@ -91,12 +118,18 @@ impl Default for Meta {
 }
 
 /// The fields of any request that a header could have carried.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Fields {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     work: Option<Name>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline_ms: Option<u64>,
+}
+
+impl Fields {
+    fn is_empty(&self) -> bool {
+        self.work.is_none() && self.deadline_ms.is_none()
+    }
 }
 
 /// Tells the codec of a message.

@@ -54,7 +54,7 @@ impl Bus {
     /// `unavailable` if the connection is closed.
     pub async fn events<T: DeserializeOwned>(&self, kind: &str, who: Option<&Name>) -> Result<EventStream<T>, Fault> {
         let subject = subject::event(kind, who.map_or("*", Name::as_str));
-        let subscriber = self.client.subscribe(subject).await.map_err(|error| crate::connect::away(&error))?;
+        let subscriber = self.client().subscribe(subject).await.map_err(|error| crate::connect::away(&error))?;
         Ok(EventStream { subscriber, body: PhantomData })
     }
 }

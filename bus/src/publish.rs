@@ -25,11 +25,11 @@ impl Bus {
         self.check_size(&message)?;
         let Outgoing { subject, reply, headers, payload } = message;
         let sent = match (reply, headers) {
-            (None, None) => self.client.publish(subject, payload).await,
-            (None, Some(headers)) => self.client.publish_with_headers(subject, headers, payload).await,
-            (Some(reply), None) => self.client.publish_with_reply(subject, reply, payload).await,
+            (None, None) => self.client().publish(subject, payload).await,
+            (None, Some(headers)) => self.client().publish_with_headers(subject, headers, payload).await,
+            (Some(reply), None) => self.client().publish_with_reply(subject, reply, payload).await,
             (Some(reply), Some(headers)) => {
-                self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+                self.client().publish_with_reply_and_headers(subject, reply, headers, payload).await
             }
         };
         sent.map_err(|error| crate::connect::away(&error))

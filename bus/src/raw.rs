@@ -66,8 +66,8 @@ impl Bus {
     pub async fn subscribe(&self, subject: &str, queue: Option<&Name>) -> Result<RawSubscription, Fault> {
         let subject = subject.to_owned();
         let subscribed = match queue {
-            Some(group) => self.client.queue_subscribe(subject, group.to_string()).await,
-            None => self.client.subscribe(subject).await,
+            Some(group) => self.client().queue_subscribe(subject, group.to_string()).await,
+            None => self.client().subscribe(subject).await,
         };
         subscribed.map(RawSubscription).map_err(|error| crate::connect::away(&error))
     }
@@ -119,7 +119,7 @@ impl Bus {
         headers: &[(String, String)],
         payload: Bytes,
     ) -> Result<RawSubscription, Fault> {
-        let inbox = self.client.new_inbox();
+        let inbox = self.client().new_inbox();
         let answers = self.subscribe(&inbox, None).await?;
         self.publish_with_headers(subject, Some(&inbox), headers, payload).await?;
         Ok(answers)

@@ -1,16 +1,16 @@
 //! How is a request taken off the bus and answered exactly once?
 
+use std::time::{Duration, Instant};
+
 use async_nats::{HeaderMap, HeaderValue, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use megabrain_schemas::{Codec, Fault, FaultReply, Name, Stamp, headers, subject};
 use serde::Serialize;
 
+use crate::meta::LOOK_INSIDE;
 use crate::publish::Outgoing;
 use crate::{Bus, Meta};
-
-/// JSON bodies up to this size are looked into on the runtime's own thread: well under half a millisecond.
-const LOOK_INSIDE: usize = 64 * 1024;
 
 /// A request as it came, checked as far as it can be without knowing what it asks.
 pub struct Incoming {
@@ -24,6 +24,21 @@ pub struct Incoming {
     pub content_type: Option<String>,
     /// The way back.
     pub responder: Responder,
+    /// When it was read, if it came without headers: what is to be known of it is in its body.
+    said_in_body: Option<Instant>,
+}
+
+impl Incoming {
+    /// The headers to pass this request on with; `None` where its body says it all, and still truly: a deadline counts
+    /// whole milliseconds.
+    pub(crate) fn headers_to_forward(&self) -> Option<HeaderMap> {
+        let is_said = self.said_in_body.is_some_and(|read| read.elapsed() < Duration::from_millis(1));
+        let mut map = if is_said { HeaderMap::new() } else { self.meta.to_headers() };
+        if let Some(content_type) = &self.content_type {
+            map.insert(headers::CONTENT_TYPE, crate::meta::value(content_type));
+        }
+        (!map.is_empty()).then_some(map)
+    }
 }
 
 /// Requests of one subscription.
@@ -40,8 +55,8 @@ impl Bus {
     pub async fn serve(&self, subject: &str, queue: Option<&Name>) -> Result<Requests, Fault> {
         let subject = subject.to_owned();
         let subscribed = match queue {
-            Some(group) => self.client.queue_subscribe(subject, group.to_string()).await,
-            None => self.client.subscribe(subject).await,
+            Some(group) => self.client().queue_subscribe(subject, group.to_string()).await,
+            None => self.client().subscribe(subject).await,
         };
         let subscriber = subscribed.map_err(|error| crate::connect::away(&error))?;
         Ok(Requests { bus: self.clone(), subscriber })
@@ -100,7 +115,9 @@ async fn read(bus: &Bus, message: Message, reply: Subject) -> Result<Incoming, (
             let content_type =
                 map.and_then(|map| map.get(headers::CONTENT_TYPE)).map(|value| value.as_str().to_owned());
             let responder = Responder::new(bus.clone(), reply, codec, Some(meta.work.clone()));
-            Ok(Incoming { subject: message.subject, payload: message.payload, meta, content_type, responder })
+            let said_in_body = map.is_none_or(HeaderMap::is_empty).then(Instant::now);
+            let Message { subject, payload, .. } = message;
+            Ok(Incoming { subject, payload, meta, content_type, responder, said_in_body })
         }
         Err(fault) => Err((Responder::new(bus.clone(), reply, codec, None), fault)),
     }
@@ -141,7 +158,7 @@ impl Responder {
     pub fn frame<T: Serialize + ?Sized>(&mut self, body: &T, probe: Option<String>) {
         let stamp = Stamp { seq: Some(self.next_seq), ..self.stamp.clone() };
         self.next_seq += 1;
-        let sent = self.codec.encode(&Stamped { stamp: &stamp, body }).and_then(|payload| {
+        let sent = self.codec.encode_joined(&stamp, body).and_then(|payload| {
             self.bus.send_now(Outgoing {
                 subject: self.reply.clone(),
                 reply: probe.map(Subject::from),
@@ -159,7 +176,7 @@ impl Responder {
     pub fn answer<T: Serialize + ?Sized>(self, body: &T) {
         let seq = (self.next_seq > 0).then_some(self.next_seq);
         let stamp = Stamp { seq, done: true, ..self.stamp.clone() };
-        let sent = self.codec.encode(&Stamped { stamp: &stamp, body }).and_then(|payload| {
+        let sent = self.codec.encode_joined(&stamp, body).and_then(|payload| {
             self.bus.send_now(Outgoing {
                 subject: self.reply.clone(),
                 reply: None,
@@ -202,12 +219,4 @@ impl Responder {
             tracing::warn!(%error, %fault, "fault not sent");
         }
     }
-}
-
-#[derive(Serialize)]
-struct Stamped<'a, T: ?Sized> {
-    #[serde(flatten)]
-    stamp: &'a Stamp,
-    #[serde(flatten)]
-    body: &'a T,
 }

@@ -96,7 +96,7 @@ impl Bus {
                 [format!("{PREFIX}.{verb}"), format!("{PREFIX}.{verb}.{name}"), format!("{PREFIX}.{verb}.{name}.{id}")]
             {
                 let mut questions =
-                    self.client.subscribe(address).await.map_err(|error| crate::connect::away(&error))?;
+                    self.client().subscribe(address).await.map_err(|error| crate::connect::away(&error))?;
                 let (bus, description, stats) = (self.clone(), description.clone(), stats.clone());
                 tokio::spawn(async move {
                     while let Some(question) = questions.next().await {
@@ -124,8 +124,8 @@ impl Bus {
     /// # Errors
     /// `unavailable` if the connection is closed.
     pub async fn discover(&self, time: std::time::Duration) -> Result<Vec<ServiceInfo>, Fault> {
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| crate::connect::away(&error))?;
+        let inbox = self.client().new_inbox();
+        let mut answers = self.client().subscribe(inbox.clone()).await.map_err(|error| crate::connect::away(&error))?;
         self.send(Outgoing {
             subject: format!("{PREFIX}.INFO").into(),
             reply: Some(inbox.into()),

@@ -1,6 +1,6 @@
 //! How are numbered frames read, and a missing one noticed?
 
-use async_nats::Subject;
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use megabrain_schemas::{Capability, Codec, Fault, FaultKind, Request, Stamp};
 use serde::de::DeserializeOwned;
@@ -40,8 +40,8 @@ impl Bus {
     /// # Errors
     /// `too_large` before sending, `unavailable` if the connection is closed.
     pub async fn stream<R: Request>(&self, target: &Target, request: &R, call: Call) -> Result<FrameStream, Fault> {
-        let payload = Bytes::from(call.codec.encode(request)?);
-        self.stream_raw(&target.subject(&Capability::of::<R>()), payload, call.meta).await
+        let (headers, payload) = call.meta.envelope(call.codec, request)?;
+        self.open_stream(&target.subject(&Capability::of::<R>()), headers, payload, call.meta).await
     }
 
     /// As [`Bus::stream`], for a body that is encoded already.
@@ -49,14 +49,19 @@ impl Bus {
     /// # Errors
     /// As [`Bus::stream`].
     pub async fn stream_raw(&self, subject: &str, payload: Bytes, meta: Meta) -> Result<FrameStream, Fault> {
-        let (place, arrivals) = self.inbox.expect_many(CAPACITY);
-        self.send(Outgoing {
-            subject: Subject::from(subject),
-            reply: Some(place.reply.clone()),
-            headers: Some(meta.to_headers()),
-            payload,
-        })
-        .await?;
+        self.open_stream(subject, Some(meta.to_headers()), payload, meta).await
+    }
+
+    async fn open_stream(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        meta: Meta,
+    ) -> Result<FrameStream, Fault> {
+        let (place, arrivals) = self.inbox().expect_many(CAPACITY);
+        self.send(Outgoing { subject: Subject::from(subject), reply: Some(place.reply.clone()), headers, payload })
+            .await?;
         let cancel = Some(CancelOnDrop::new(self, &meta.work));
         Ok(FrameStream { _place: place, arrivals, cancel, subject: subject.to_owned(), meta, next_seq: 0 })
     }

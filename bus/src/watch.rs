@@ -32,7 +32,7 @@ impl Bus {
     /// `unavailable` if the connection is closed.
     pub async fn watch(&self, subject: &str) -> Result<Sightings, Fault> {
         let subscriber =
-            self.client.subscribe(subject.to_owned()).await.map_err(|error| crate::connect::away(&error))?;
+            self.client().subscribe(subject.to_owned()).await.map_err(|error| crate::connect::away(&error))?;
         Ok(Sightings(subscriber))
     }
 

@@ -31,6 +31,9 @@ impl Name {
 
     /// Makes a name of any text: what is not allowed becomes `-`, what is too long is cut, nothing becomes `x`.
     pub fn sanitized(text: &str) -> Self {
+        if let Ok(name) = Self::new(text) {
+            return name;
+        }
         let mut clean: String = text
             .chars()
             .take(Self::MAX_BYTES)

@@ -155,13 +155,18 @@ impl Connection {
     /// # Errors
     /// The bus is away or refuses.
     pub async fn connect(&self, role: Role, name: &str, wait_for_server: bool) -> Result<Bus, ConnectionError> {
+        Ok(Bus::connect(self.options(role, name, wait_for_server)).await?)
+    }
+
+    /// How a connection of this role is made.
+    pub fn options(&self, role: Role, name: &str, wait_for_server: bool) -> Options {
         let inbox_prefix = match role {
             Role::Client | Role::Admin => "_INBOX",
             Role::Model => "_INBOX_MODEL",
             Role::Node => "_INBOX_NODE",
         };
         let options = Options { inbox_prefix, wait_for_server, ..Options::new(&self.url, name) };
-        Ok(Bus::connect(options.credentials(self.credentials(role))).await?)
+        options.credentials(self.credentials(role))
     }
 
     /// What this role shows the server.

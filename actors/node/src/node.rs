@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use megabrain_bus::Bus;
-use megabrain_runtime::supervision::{Guard, GuardConfig, ModelSpec, SharedRoster};
+use megabrain_runtime::supervision::{GuardConfig, GuardError, ModelSpec, SharedRoster, guard};
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{Fault, ModelState, Name, NodePresence, Presence};
 use ractor::{Actor, ActorRef};
@@ -49,6 +49,9 @@ pub enum NodeError {
     /// The bus refused something.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The guard did not start.
+    #[error("the guard did not start: {0}")]
+    Guard(#[from] GuardError),
     /// An actor of the node did not start.
     #[error("an actor of the node did not start: {0}")]
     Actor(#[from] ractor::SpawnErr),
@@ -73,8 +76,8 @@ impl Node {
             tracing::warn!(%fault, "no blob store: media must travel inline");
         }
         let roster = SharedRoster::default();
-        let guard = Guard::start(
-            bus.clone(),
+        let guard = guard(
+            connection.options(Role::Node, &format!("guard {node_name}"), true),
             GuardConfig { node: node_name.clone(), is_router: brain.router.enabled, cores: brain.cores() },
             roster.clone(),
         )

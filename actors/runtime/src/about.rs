@@ -8,7 +8,7 @@ use megabrain_bus::{Bus, ServiceDescription, ServiceStats};
 use megabrain_schemas::{Fault, ModelState, Name, Presence, subject};
 
 use crate::open::Open;
-use crate::{Engine, Gauges, Host, LoadError, Options, Profile};
+use crate::{Gauges, Host, LoadError, Options, Profile};
 
 /// Presence is told this often.
 const BEAT: Duration = Duration::from_secs(1);
@@ -32,11 +32,11 @@ struct Serving {
 }
 
 impl About {
-    pub(crate) fn new<E: Engine>(options: &Options, instance: &Name, host: Host, bus: Bus) -> Self {
+    pub(crate) fn new(actor: &str, options: &Options, instance: &Name, host: Host, bus: Bus) -> Self {
         let presence = Presence {
             instance: instance.clone(),
             model: options.name.clone(),
-            actor: Name::sanitized(E::ACTOR),
+            actor: Name::sanitized(actor),
             node: options.node.clone(),
             state: ModelState::Loading,
             restarts: options.restarts,

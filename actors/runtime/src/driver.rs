@@ -1,7 +1,7 @@
 //! Who calls the engine? One thread, in a loop: take work, drop what is overdue, start what fits, step.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::deadlines::Deadlines;
 use crate::host::Waker;
 use crate::open::Open;
 use crate::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
@@ -100,13 +101,13 @@ impl<E: Engine> Driver<E> {
     /// Drives the engine until [`Event::Quit`].
     fn run(mut self) {
         let mut queue = Queue::new();
-        let mut deadlines = BinaryHeap::new();
+        let mut deadlines = Deadlines::default();
         let mut next = Step::Idle;
         let mut measured = Instant::now();
         loop {
-            let event = self.wait(next, deadlines.peek().map(|Reverse(deadline)| *deadline));
+            let event = self.wait(next, deadlines.next());
             // Nothing to wait for, and nobody left who could send something.
-            let is_over = event.is_none() && next == Step::Idle && deadlines.is_empty();
+            let is_over = event.is_none() && next == Step::Idle && deadlines.next().is_none();
             if is_over || event.is_some_and(|event| !self.take(event, &mut queue, &mut deadlines)) {
                 return;
             }
@@ -115,11 +116,7 @@ impl<E: Engine> Driver<E> {
                     return;
                 }
             }
-            let now = Instant::now();
-            while deadlines.peek().is_some_and(|Reverse(deadline)| *deadline <= now) {
-                deadlines.pop();
-                self.is_interrupted = true;
-            }
+            self.is_interrupted |= deadlines.pass(Instant::now());
             if std::mem::take(&mut self.is_interrupted) {
                 drop_interrupted(&mut queue);
                 self.engine.interrupted();
@@ -147,12 +144,10 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    fn take(&mut self, event: Event, queue: &mut Queue, deadlines: &mut BinaryHeap<Reverse<Instant>>) -> bool {
+    fn take(&mut self, event: Event, queue: &mut Queue, deadlines: &mut Deadlines) -> bool {
         match event {
             Event::Job(job, priority) => {
-                if let Some(deadline) = job.open.deadline {
-                    deadlines.push(Reverse(deadline));
-                }
+                deadlines.push(&job.open, self.open.admitted_now());
                 queue.insert((Reverse(priority), job.open.id), job);
             }
             Event::Wake => {

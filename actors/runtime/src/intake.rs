@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use megabrain_bus::{Incoming, Requests, trace};
 use megabrain_schemas::subject::Address;
-use megabrain_schemas::{Fault, Name};
+use megabrain_schemas::{Capability, Name};
 use tokio::sync::watch;
 
 use crate::driver::Event;
@@ -25,12 +25,17 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes requests until `unsubscribe` turns true, and then what has arrived by then.
-    pub(crate) async fn run(self, mut requests: Requests, mut unsubscribe: watch::Receiver<bool>) {
+    pub(crate) async fn run(
+        self,
+        capability: Capability,
+        mut requests: Requests,
+        mut unsubscribe: watch::Receiver<bool>,
+    ) {
         loop {
             tokio::select! {
                 biased;
                 incoming = requests.next() => match incoming {
-                    Some(incoming) => self.take(incoming),
+                    Some(incoming) => self.take(&capability, incoming),
                     None => return,
                 },
                 _ = unsubscribe.wait_for(|told| *told) => break,
@@ -38,20 +43,14 @@ impl Intake {
         }
         requests.drain().await;
         while let Some(incoming) = requests.next().await {
-            self.take(incoming);
+            self.take(&capability, incoming);
         }
     }
 
-    fn take(&self, incoming: Incoming) {
+    fn take(&self, capability: &Capability, incoming: Incoming) {
         let Incoming { subject, payload, meta, responder, .. } = incoming;
-        let (Some(Address::Model(capability, _) | Address::Instance(capability, ..)), reply) =
-            (Address::parse(&subject), responder.reply())
-        else {
-            responder.fail(&Fault::invalid(format!("{subject} is no subject of a model")));
-            return;
-        };
         let deadline = meta.deadline.or_else(|| Instant::now().checked_add(self.default_deadline));
-        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), work_key(reply), deadline);
+        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), work_key(responder.reply()), deadline);
         let open = match admitted {
             Ok(open) => open,
             Err(fault) => {
@@ -66,7 +65,7 @@ impl Intake {
             span
         });
         let job = Job {
-            capability,
+            capability: capability.clone(),
             payload,
             responder: Some(responder.from_model(self.model.clone())),
             open,

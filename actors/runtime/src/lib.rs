@@ -6,6 +6,7 @@
 
 mod about;
 pub mod conformance;
+mod deadlines;
 mod driver;
 mod engine;
 mod host;

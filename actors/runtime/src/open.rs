@@ -39,6 +39,11 @@ pub(crate) struct OpenWork {
 }
 
 impl OpenWork {
+    /// True once it was answered.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_interrupted(&self) -> bool {
         self.stop.load(Ordering::Relaxed) != Stop::No as u8
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)

@@ -60,12 +60,7 @@ impl Reporter {
     pub(crate) fn flush(&self, bus: &Bus, instance: &Name, model: &Name) {
         let pending = std::mem::take(&mut *self.0.pending.lock().unwrap_or_else(PoisonError::into_inner));
         // What was taken and finished within one batch is only told as finished.
-        let taken = pending
-            .taken
-            .iter()
-            .filter(|open| !open.is_finished.load(std::sync::atomic::Ordering::Acquire))
-            .map(|open| open.key)
-            .collect();
+        let taken = pending.taken.iter().filter(|open| !open.has_ended()).map(|open| open.key).collect();
         let report = WorkReport { model: model.clone(), taken, finished: pending.finished };
         if !(report.taken.is_empty() && report.finished.is_empty()) {
             bus.tell(subject::event::WORK, instance, &report);

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clap::Parser as _;
 use megabrain_bus::{Bus, Requests, trace};
-use megabrain_schemas::{CoreShares, Fault, Name, subject};
+use megabrain_schemas::{Capability, CoreShares, Fault, Name, subject};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -40,21 +40,29 @@ pub fn run<E: Engine>() -> ExitCode {
             return ExitCode::from(CANNOT_LOAD);
         }
     };
+    let spawn: SpawnEngine = Box::new(move |host, events, waker| EngineThread::spawn::<E>(config, host, events, waker));
+    live_or_tell(&options, E::ACTOR, spawn)
+}
+
+/// Starts the engine's thread: all that is different from actor to actor. The rest is compiled once for all of them.
+type SpawnEngine = Box<dyn FnOnce(&Host, Receiver<Event>, Waker) -> EngineThread>;
+
+fn live_or_tell(options: &Options, actor: &'static str, spawn: SpawnEngine) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("megabrain-{}: cannot start: {error}", E::ACTOR);
+            eprintln!("megabrain-{actor}: cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(live::<E>(&options, config)) {
+    match runtime.block_on(live(options, actor, spawn)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ending::CannotLoad(error)) => {
             tracing::error!(model = %options.name, %error, "the model cannot be loaded");
             ExitCode::from(CANNOT_LOAD)
         }
         Err(error) => {
-            eprintln!("megabrain-{}: {error}", E::ACTOR);
+            eprintln!("megabrain-{actor}: {error}");
             ExitCode::FAILURE
         }
     }
@@ -73,17 +81,17 @@ enum Ending {
     Signals(#[from] std::io::Error),
 }
 
-async fn live<E: Engine>(options: &Options, config: E::Config) -> Result<(), Ending> {
+async fn live(options: &Options, actor: &str, spawn: SpawnEngine) -> Result<(), Ending> {
     let instance = options.instance();
     let bus = connect(options, &instance).await?;
     let (events, inbound) = channel();
     let waker = Waker::new(events.clone());
     let host = Host::new(options.name.clone(), options.threads(), bus.clone(), waker.clone());
-    let about = About::new::<E>(options, &instance, host.clone(), bus.clone());
+    let about = About::new(actor, options, &instance, host.clone(), bus.clone());
     let mut stop = StopSignals::new(options.node.is_some())?;
 
     tokio::spawn(about.clone().beat());
-    let mut engine = EngineThread::spawn::<E>(config, &host, inbound, waker.clone());
+    let mut engine = spawn(&host, inbound, waker.clone());
     let profile = tokio::select! {
         loaded = engine.loaded() => match loaded {
             Ok(profile) => profile,
@@ -145,21 +153,30 @@ async fn connect(options: &Options, instance: &Name) -> Result<Bus, Ending> {
 }
 
 /// Each capability of the model in its queue group, and of this instance alone.
-async fn subscribe(bus: &Bus, profile: &Profile, model: &Name, instance: &Name) -> Result<Vec<Requests>, Fault> {
+async fn subscribe(
+    bus: &Bus,
+    profile: &Profile,
+    model: &Name,
+    instance: &Name,
+) -> Result<Vec<(Capability, Requests)>, Fault> {
     let mut subscriptions = Vec::new();
     for capability in profile.capabilities.iter().filter(|capability| !capability.is_reserved()) {
-        subscriptions.push(bus.serve(&subject::model(capability, model), Some(model)).await?);
-        subscriptions.push(bus.serve(&subject::instance(capability, model, instance), None).await?);
+        let of_model = bus.serve(&subject::model(capability, model), Some(model)).await?;
+        let of_instance = bus.serve(&subject::instance(capability, model, instance), None).await?;
+        subscriptions.extend([of_model, of_instance].map(|requests| (capability.clone(), requests)));
     }
     Ok(subscriptions)
 }
 
 /// Takes requests from every subscription until told to unsubscribe; then what has arrived is still taken.
-fn take_requests(intake: &Intake, subscriptions: Vec<Requests>) -> (tokio::sync::watch::Sender<bool>, JoinSet<()>) {
+fn take_requests(
+    intake: &Intake,
+    subscriptions: Vec<(Capability, Requests)>,
+) -> (tokio::sync::watch::Sender<bool>, JoinSet<()>) {
     let (sender, receiver) = tokio::sync::watch::channel(false);
     let mut takers = JoinSet::new();
-    for requests in subscriptions {
-        takers.spawn(intake.clone().run(requests, receiver.clone()));
+    for (capability, requests) in subscriptions {
+        takers.spawn(intake.clone().run(capability, requests, receiver.clone()));
     }
     (sender, takers)
 }

@@ -9,16 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use megabrain_bus::{Bus, Link, RawMessage, Roster, Sighting};
-use megabrain_schemas::subject::{self, Address, event};
+use megabrain_bus::{Bus, RawMessage, Roster, Sighting};
+use megabrain_schemas::subject::{Address, event};
 use megabrain_schemas::{Fault, FaultKind, ModelState, Name, NodePresence, Presence, WorkReport};
-use tokio::sync::mpsc;
 
 use super::cores::Cores;
 use super::open_table::{OpenRequest, OpenTable};
 
-/// Where the server tells that a client's connection was closed (imported from the system account by `nats.conf`).
-const DISCONNECTS: &str = "$SYS.ACCOUNT.MB.DISCONNECT";
 /// A server that does not tell is given this long to read a dead process' last words.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// After the last words, their batch of reports is given this long to arrive.
@@ -50,18 +47,6 @@ pub struct GuardConfig {
     pub cores: Cores,
 }
 
-/// Tells the guard what its node sees. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct GuardHandle(mpsc::UnboundedSender<Presence>);
-
-impl GuardHandle {
-    /// The process of this instance has died; the presence says in what state the instance is now.
-    pub fn died(&self, presence: Presence) {
-        // One message per death of a process: bounded by the supervisor's back-off. A guard that ended needs none.
-        let _ = self.0.send(presence);
-    }
-}
-
 /// A process that died, until what it left open is answered.
 struct Death {
     presence: Presence,
@@ -70,7 +55,7 @@ struct Death {
 }
 
 /// The guard of one node.
-pub struct Guard {
+pub(super) struct Guard {
     bus: Bus,
     config: GuardConfig,
     roster: SharedRoster,
@@ -84,17 +69,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts to guard.
-    ///
-    /// # Errors
-    /// `unavailable` if the connection is closed.
-    pub async fn start(bus: Bus, config: GuardConfig, roster: SharedRoster) -> Result<GuardHandle, Fault> {
-        let (sender, deaths) = mpsc::unbounded_channel();
-        let models = bus.watch(subject::EVERY_MODEL).await?;
-        let instances = bus.watch(subject::EVERY_INSTANCE).await?;
-        let disconnects = bus.subscribe(DISCONNECTS, None).await?;
-        bus.flush().await?;
-        let guard = Self {
+    pub(super) fn new(bus: Bus, config: GuardConfig, roster: SharedRoster) -> Self {
+        Self {
             bus,
             config,
             roster,
@@ -104,46 +80,10 @@ impl Guard {
             ready_since: BTreeMap::new(),
             busy: BTreeMap::new(),
             shared_with: BTreeSet::new(),
-        };
-        tokio::spawn(guard.run(models, instances, disconnects, deaths));
-        Ok(GuardHandle(sender))
-    }
-
-    async fn run(
-        mut self,
-        mut models: megabrain_bus::Sightings,
-        mut instances: megabrain_bus::Sightings,
-        mut disconnects: megabrain_bus::RawSubscription,
-        mut deaths: mpsc::UnboundedReceiver<Presence>,
-    ) {
-        let mut link = self.bus.watch_link();
-        let mut tick = tokio::time::interval(Duration::from_millis(5));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                Some(sighting) = models.next() => self.see(sighting),
-                Some(sighting) = instances.next() => self.see(sighting),
-                Some(message) = disconnects.next() => self.closed(&message),
-                presence = deaths.recv() => match presence {
-                    Some(presence) => self.died(presence),
-                    None => return,
-                },
-                _ = tick.tick(), if self.has_something_due() => self.sweep(),
-                _ = second.tick() => self.every_second(),
-                changed = link.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    if *link.borrow_and_update() == Link::Down {
-                        self.bus_away();
-                    }
-                }
-            }
         }
     }
 
-    fn see(&mut self, sighting: Sighting) {
+    pub(super) fn see(&mut self, sighting: Sighting) {
         match Address::parse(&sighting.subject) {
             Some(Address::Model(capability, model)) => {
                 self.begin_work(&model);
@@ -190,25 +130,25 @@ impl Guard {
         }
     }
 
-    fn died(&mut self, presence: Presence) {
+    pub(super) fn died(&mut self, presence: Presence) {
         let now = Instant::now();
         self.note(presence.clone());
         self.deaths.push(Death { presence, at: now, due: now + LAST_WORDS });
     }
 
     /// The server has read all that a connection had to say: what its process left open can be answered now.
-    fn closed(&mut self, message: &RawMessage) {
+    pub(super) fn closed(&mut self, message: &RawMessage) {
         let Some(name) = closed_client(&message.payload) else { return };
         for death in self.deaths.iter_mut().filter(|death| death.presence.instance == *name.as_str()) {
             death.due = death.due.min(Instant::now() + SETTLE);
         }
     }
 
-    fn has_something_due(&self) -> bool {
+    pub(super) fn has_something_due(&self) -> bool {
         self.table.has_fresh() || !self.deaths.is_empty() || !self.busy.is_empty()
     }
 
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         self.answer_for_the_dead();
         for key in self.table.untaken() {
             self.judge_untaken(key);
@@ -299,7 +239,7 @@ impl Guard {
     }
 
     /// What was on its way when the bus went down is gone; what a process has taken, that process answers.
-    fn bus_away(&mut self) {
+    pub(super) fn bus_away(&mut self) {
         let lost = self.table.take(|open| open.taken_by.is_none());
         let fault = Fault::unavailable("the bus went away before a model took this work", 1000);
         let mine: Vec<OpenRequest> = {
@@ -312,7 +252,7 @@ impl Guard {
         self.answer(mine, &fault);
     }
 
-    fn every_second(&mut self) {
+    pub(super) fn every_second(&mut self) {
         self.table.forget_old();
         self.nodes.retain(|_, (_, heard)| heard.elapsed() < Duration::from_secs(4));
         let silent = self.roster.lock().take_silent();

@@ -11,7 +11,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
-use super::guard::{GuardHandle, SharedRoster};
+use super::guard::SharedRoster;
+use super::lookout::GuardHandle;
 
 /// The first delay before a process is started again; it doubles with every death.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
