@@ -310,7 +310,8 @@ async def test_why_nats_conf_has_no_allow_responses(tmp_path):
         ):
             requests = await model.subscribe("mb.v1.echo.fast")
             victim = await client.subscribe("mb.v1.chat.deep")
-            await model.flush()
+            for one in (client, model, client, model):  # twice, as in Person.settle
+                await one.flush()
             await client.publish("mb.v1.echo.fast", b"{}", reply="mb.v1.chat.deep")
             await (await requests.next_msg(timeout=5)).respond(b"gotcha")
             assert (await victim.next_msg(timeout=5)).data == b"gotcha"
