@@ -66,7 +66,7 @@ impl fmt::Display for Report {
 /// Loads the model and lets it write, whatever it says; the end of an answer is not heeded.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let began = Instant::now();
-    let native = Native::start(plan.config.cpu_variant.as_deref())?;
+    let native = Native::start_for(&plan.config)?;
     let (model, device) = native.load_model(&plan.config)?;
     let load_ms = milliseconds(began);
 

@@ -58,12 +58,22 @@ pub(crate) struct Unusable {
     pub(crate) reason: String,
 }
 
+/// Whether the backends of graphics cards are loaded. One that is takes some hundred megabytes of its card, even if
+/// nothing is computed there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cards {
+    /// Those that this machine can use.
+    Load,
+    /// None: the model lives in RAM.
+    LeaveAlone,
+}
+
 /// Loads every backend that this machine can use, and returns those that it cannot. Call once, before anything else
 /// of llama.cpp.
 ///
 /// # Errors
 /// There is no backend for the processor, or not the one that `cpu_variant` or `MEGABRAIN_CPU_VARIANT` asks for.
-pub(crate) fn load_backends(cpu_variant: Option<&str>) -> Result<Vec<Unusable>, LoadError> {
+pub(crate) fn load_backends(cpu_variant: Option<&str>, cards: Cards) -> Result<Vec<Unusable>, LoadError> {
     let beside = folders_beside_the_executable();
     let variant = cpu_variant.map(str::to_owned).or_else(|| env::var("MEGABRAIN_CPU_VARIANT").ok());
     match variant.filter(|variant| !variant.is_empty()) {
@@ -77,6 +87,9 @@ pub(crate) fn load_backends(cpu_variant: Option<&str>) -> Result<Vec<Unusable>, 
         )));
     }
     let mut unusable = Vec::new();
+    if cards == Cards::LeaveAlone {
+        return Ok(unusable);
+    }
     for folder in beside.into_iter().chain(folders_of_the_user()) {
         for (file, backend) in CARDS {
             let path = folder.join(format!("libggml-{file}.so"));

@@ -37,7 +37,7 @@ impl Engine for Llm {
     type Config = Config;
 
     fn load(config: Config, host: &Host) -> Result<Self, LoadError> {
-        let native = Native::start(config.cpu_variant.as_deref())?;
+        let native = Native::start_for(&config)?;
         let progress = host.clone();
         Self::with(native, config, host.threads(), move |part| progress.progress(part))
     }

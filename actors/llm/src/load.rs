@@ -11,7 +11,7 @@ use megabrain_runtime::LoadError;
 
 use crate::config::{Config, Experts};
 use crate::context::{Context, Shape};
-use crate::devices::{self, Device, Unusable};
+use crate::devices::{self, Cards, Device, Unusable};
 use crate::estimate::Estimate;
 use crate::{gguf, native};
 
@@ -43,9 +43,9 @@ impl Native {
     ///
     /// # Errors
     /// There is none for this processor.
-    pub(crate) fn start(cpu_variant: Option<&str>) -> Result<Self, LoadError> {
+    pub(crate) fn start(cpu_variant: Option<&str>, cards: Cards) -> Result<Self, LoadError> {
         native::listen();
-        let unusable = devices::load_backends(cpu_variant)?;
+        let unusable = devices::load_backends(cpu_variant, cards)?;
         let backend = LlamaBackend::init().map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(Self { backend, unusable })
     }
@@ -58,6 +58,15 @@ impl Native {
     /// Backends that are here and do not work on this machine.
     pub(crate) fn unusable(&self) -> &[Unusable] {
         &self.unusable
+    }
+
+    /// Loads the backends that a model with these settings can use.
+    ///
+    /// # Errors
+    /// As [`Native::start`].
+    pub(crate) fn start_for(config: &Config) -> Result<Self, LoadError> {
+        let cards = if config.device == devices::RAM { Cards::LeaveAlone } else { Cards::Load };
+        Self::start(config.cpu_variant.as_deref(), cards)
     }
 
     /// Chooses the device of a model.

@@ -112,7 +112,7 @@ struct Devices {
 }
 
 fn print_devices(json: bool) -> anyhow::Result<()> {
-    let native = Native::start(None)?;
+    let native = Native::start(None, devices::Cards::Load)?;
     let found = Devices { devices: devices::devices(), unusable: native.unusable().to_vec() };
     if json {
         return print_json(&found);
@@ -129,7 +129,7 @@ fn print_devices(json: bool) -> anyhow::Result<()> {
 }
 
 fn print_estimate(config: &Config, json: bool) -> anyhow::Result<()> {
-    let native = Native::start(None)?;
+    let native = Native::start(None, devices::Cards::Load)?;
     let device = native.place(config)?;
     let estimate = Estimate::of(&native, config, &device)?;
     if json {

@@ -14,7 +14,7 @@ fn engine(change: impl FnOnce(&mut Config)) -> Llm {
     config.context = Some(512);
     config.temperature = 0.0;
     change(&mut config);
-    let native = Native::start(None).unwrap();
+    let native = Native::start(None, crate::devices::Cards::Load).unwrap();
     Llm::with(native, config, THREADS, |_| ()).unwrap()
 }
 
@@ -198,7 +198,7 @@ fn a_mixture_of_experts_answers_with_its_experts_in_ram() {
 
 #[test]
 fn an_unknown_device_and_a_file_that_is_no_model_are_load_errors() {
-    let native = Native::start(None).unwrap();
+    let native = Native::start(None, crate::devices::Cards::Load).unwrap();
     let mut config = Config::of_weights(smollm2());
     config.device = "cuda7".to_owned();
     let error = native.load(&config, 1, |_| ()).unwrap_err();
