@@ -94,7 +94,7 @@ impl Bus {
         let (place, answer) = self.inbox().expect_one();
         self.send(Outgoing { subject: Subject::from(subject), reply: Some(place.reply.clone()), headers, payload })
             .await?;
-        let cancel = CancelOnDrop::new(self, &meta.work);
+        let cancel = CancelOnDrop::new(self, meta);
         let arrival = match meta.time_left() {
             None => answer.await.ok(),
             Some(left) => match tokio::time::timeout(left + GRACE, answer).await {

@@ -4,8 +4,8 @@ use async_nats::Subject;
 use bytes::Bytes;
 use megabrain_schemas::{Name, subject};
 
-use crate::Bus;
 use crate::publish::Outgoing;
+use crate::{Bus, Meta};
 
 impl Bus {
     /// Tells everybody to stop this work and all its legs. Returns at once.
@@ -23,13 +23,16 @@ impl Bus {
 }
 
 /// Cancels its work when it is dropped, unless it was disarmed.
+///
+/// A leg is not cancelled so: a cancel reaches every leg of its work, and only whoever owns the whole may say it. What
+/// one leg still computes ends with its deadline.
 pub(crate) struct CancelOnDrop {
     work: Option<(Bus, Name)>,
 }
 
 impl CancelOnDrop {
-    pub(crate) fn new(bus: &Bus, work: &Name) -> Self {
-        Self { work: Some((bus.clone(), work.clone())) }
+    pub(crate) fn new(bus: &Bus, meta: &Meta) -> Self {
+        Self { work: meta.leg.is_none().then(|| (bus.clone(), meta.work.clone())) }
     }
 
     /// The work has ended: nothing to cancel.

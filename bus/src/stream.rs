@@ -62,7 +62,7 @@ impl Bus {
         let (place, arrivals) = self.inbox().expect_many(CAPACITY);
         self.send(Outgoing { subject: Subject::from(subject), reply: Some(place.reply.clone()), headers, payload })
             .await?;
-        let cancel = Some(CancelOnDrop::new(self, &meta.work));
+        let cancel = Some(CancelOnDrop::new(self, &meta));
         Ok(FrameStream { _place: place, arrivals, cancel, subject: subject.to_owned(), meta, next_seq: 0 })
     }
 }

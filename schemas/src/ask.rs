@@ -23,6 +23,10 @@ pub struct Ask {
     #[serde(default, deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<Policy>")]
     pub policy: Policy,
+    /// How many of the attachments must yield something: `all`, `any` (the default) or a number. With fewer, the question
+    /// is answered by a fault that names those that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<Need>,
     /// True: evidence and text are sent as they come, in numbered frames.
     #[serde(default, deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<bool>")]
@@ -59,6 +63,26 @@ pub enum Policy {
     First,
     /// Every model, side by side.
     All,
+}
+
+/// How many attachments must yield something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Need {
+    /// In a word.
+    Word(NeedWord),
+    /// As a number; more than there are is all of them.
+    Count(u32),
+}
+
+/// How many attachments must yield something, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NeedWord {
+    /// Every one.
+    All,
+    /// One.
+    Any,
 }
 
 impl Request for Ask {
@@ -121,6 +145,10 @@ pub struct AskReply {
     pub answers: Vec<Answer>,
     /// What was found in the attachments, sorted by attachment and time.
     pub evidence: Vec<Evidence>,
+    /// The numbers, counted from 0, of those pieces of `evidence` that were not put to the models, because their context
+    /// is too short for all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<usize>,
     /// What each leg took, failed ones included.
     pub legs: Vec<LegReport>,
     /// Time from the question's arrival at the router to this answer, in milliseconds, by the router's clock.

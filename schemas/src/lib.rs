@@ -24,7 +24,7 @@ mod transcribe;
 
 pub use ask::{
     Answer, Ask, AskFrame, AskReply, Attachment, AttachmentReply, AttachmentRequest, Evidence, LegReport, LegStatus,
-    Modality, Policy,
+    Modality, Need, NeedWord, Policy,
 };
 pub use blob::{BLOB_BUCKET, BlobRef};
 pub use chat::{ChatFrame, ChatReply, ChatRequest, FinishReason, Message, Role, Timings, Usage};

@@ -173,6 +173,7 @@ impl Brain {
             .map_err(|error| BrainError::Parse { path: path.to_owned(), message: error.to_string() })?;
         brain.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         brain.router.default_deadline = brain.brain.default_deadline;
+        brain.router.default_max_tokens = brain.brain.default_max_tokens;
         brain.check().map_err(|message| BrainError::Parse { path: path.to_owned(), message })?;
         Ok(brain)
     }

@@ -1,6 +1,5 @@
 //! How is one question answered? Legs out, evidence in, models asked, answer joined.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +12,9 @@ use megabrain_schemas::{
 };
 
 use crate::choose::Wish;
-use crate::leg::{EndedLeg, begun, ended, meta_of, millis, run};
+use crate::condense::left_out;
+use crate::gather::{Gathered, gather};
+use crate::leg::{begun, ended, meta_of, millis};
 use crate::plan::{PlannedLeg, answering, attachment_leg};
 use crate::policy::{Next, Policy, Settled};
 use crate::router::Shared;
@@ -36,7 +37,7 @@ impl Frames {
         Self { responder, probe }
     }
 
-    fn send(&mut self, frame: &AskFrame) {
+    pub(crate) fn send(&mut self, frame: &AskFrame) {
         let Some(responder) = &mut self.responder else { return };
         let due = self.probe.last.elapsed() > Duration::from_millis(250);
         if due {
@@ -45,7 +46,7 @@ impl Frames {
         responder.frame(frame, due.then(|| self.probe.subject.clone()));
     }
 
-    fn leg(&mut self, report: &LegReport) {
+    pub(crate) fn leg(&mut self, report: &LegReport) {
         self.send(&AskFrame { leg: Some(report.clone()), ..AskFrame::default() });
     }
 
@@ -76,10 +77,14 @@ impl<'a> Asking<'a> {
     /// attachment if all of them yielded nothing, or each model if none of them answered.
     pub(crate) async fn answer(mut self, frames: &mut Frames) -> Result<AskReply, Fault> {
         let (planned, models) = self.plan().await?;
-        let evidence = self.gather(planned, frames).await?;
-        let prompt = evidence::prompt(self.ask.text.as_deref(), &evidence);
+        let deadline = self.evidence_deadline();
+        let Gathered { evidence, legs } = gather(self.shared, &self.meta, &self.ask, planned, deadline, frames).await?;
+        self.legs = legs;
+        let left_out = self.left_out(&models, &evidence);
+        let kept = evidence.iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, item)| item);
+        let prompt = evidence::prompt(self.ask.text.as_deref(), kept);
         let settled = self.consult(&models, prompt, frames).await?;
-        self.join(&models, settled, evidence)
+        Ok(AskReply { left_out, ..self.join(&models, settled, evidence)? })
     }
 
     /// Everything that can be told without a model.
@@ -98,57 +103,12 @@ impl<'a> Asking<'a> {
         }
         let roster = self.shared.roster.lock();
         let wish = Wish { session: session.as_deref() };
-        let legs = attachments
-            .iter()
-            .zip(&types)
-            .enumerate()
-            .map(|(index, (media, mime))| attachment_leg(&roster, index, mime, media, text.as_deref(), wish));
+        let legs = attachments.iter().zip(&types).enumerate().map(|(index, (media, mime))| {
+            attachment_leg(&roster, index, mime, media, text.as_deref(), wish, &self.shared.config.prefer)
+        });
         let legs = legs.collect::<Result<Vec<_>, _>>()?;
         let models = answering(&roster, models.as_deref(), &self.shared.config.answer)?;
         Ok((legs, models))
-    }
-
-    /// Sends all attachment legs at once and reads what comes back as evidence.
-    async fn gather(&mut self, planned: Vec<PlannedLeg>, frames: &mut Frames) -> Result<Vec<Evidence>, Fault> {
-        if planned.is_empty() {
-            return Ok(Vec::new());
-        }
-        let deadline = self.evidence_deadline();
-        let (bus, meta) = (&self.shared.bus, &self.meta);
-        let mut running: FuturesUnordered<_> = planned
-            .into_iter()
-            .map(|leg| {
-                frames.leg(&begun(&leg));
-                run(bus, meta, leg, deadline)
-            })
-            .collect();
-        let (mut found, mut failed) = (Vec::new(), BTreeMap::new());
-        let mut reports = Vec::with_capacity(running.len());
-        while let Some(EndedLeg { leg, report, outcome }) = running.next().await {
-            let index = leg.path.parse().unwrap_or(0);
-            match outcome.and_then(|body| evidence::read(&leg, index, &body)) {
-                Ok(items) => {
-                    for item in &items {
-                        frames.send(&AskFrame { evidence: Some(item.clone()), ..AskFrame::default() });
-                    }
-                    found.extend(items);
-                }
-                Err(fault) => drop(failed.insert(index, fault)),
-            }
-            frames.leg(&report);
-            reports.push(report);
-        }
-        reports.sort_by_key(|report| report.leg.parse::<usize>().unwrap_or(usize::MAX));
-        let all_failed = failed.len() == reports.len();
-        self.legs.append(&mut reports);
-        if all_failed {
-            return Err(together(
-                "no attachment could be used",
-                failed.iter().map(|(index, fault)| (format!("attachment {index}"), fault)),
-            ));
-        }
-        evidence::sort(&mut found);
-        Ok(found)
     }
 
     /// Attachments get their share of the time; if nobody answers afterwards, all of it.
@@ -160,6 +120,16 @@ impl<'a> Asking<'a> {
         Instant::now() + left.mul_f64(self.shared.config.evidence_share.clamp(0.05, 1.0))
     }
 
+    /// What of the evidence does not fit into the shortest context of those who answer.
+    fn left_out(&self, models: &[Name], evidence: &[Evidence]) -> Vec<usize> {
+        let roster = self.shared.roster.lock();
+        let contexts = models.iter().flat_map(|model| roster.of_model(model)).filter_map(|presence| presence.context);
+        let Some(context) = contexts.min() else { return Vec::new() };
+        let question = self.ask.text.as_ref().map_or(0, String::len);
+        let max_tokens = self.ask.max_tokens.unwrap_or(self.shared.config.default_max_tokens);
+        left_out(evidence, question, max_tokens as usize, context as usize)
+    }
+
     /// Puts the prompt to the models as the policy says.
     async fn consult(&mut self, models: &[Name], prompt: String, frames: &mut Frames) -> Result<Vec<Settled>, Fault> {
         let policy: Box<dyn Policy> = self.ask.policy.into();
@@ -167,7 +137,7 @@ impl<'a> Asking<'a> {
         let payload = Bytes::from(Codec::MessagePack.encode(&ChatRequest { stream: true, ..self.ask.chat(prompt) })?);
         while let Next::Ask(next) = policy.next(models, &settled) {
             let (sender, mut deltas) = tokio::sync::mpsc::channel(256);
-            let first = self.legs.len();
+            let first = self.ask.attachments.len() + settled.len();
             let (bus, meta, deadline) = (&self.shared.bus, &self.meta, self.deadline);
             let mut running: FuturesUnordered<_> = next
                 .iter()
@@ -202,7 +172,7 @@ impl<'a> Asking<'a> {
 
     fn join(self, models: &[Name], settled: Vec<Settled>, evidence: Vec<Evidence>) -> Result<AskReply, Fault> {
         let mut legs = self.legs;
-        legs.sort_by_key(|report| report.leg.parse::<usize>().unwrap_or(usize::MAX));
+        legs.sort_by_key(|report| path_of(&report.leg));
         let order = |model: &Name| models.iter().position(|other| other == model);
         let mut answers: Vec<Answer> = settled.iter().filter_map(|one| one.outcome.clone().ok()).collect();
         answers.sort_by_key(|answer| order(&answer.model));
@@ -227,6 +197,7 @@ impl<'a> Asking<'a> {
             evidence,
             legs,
             took_ms,
+            ..AskReply::default()
         })
     }
 }
@@ -235,6 +206,9 @@ fn chat_leg(number: usize, model: &Name, payload: Bytes) -> PlannedLeg {
     let capability = Capability::of::<ChatRequest>();
     PlannedLeg {
         path: number.to_string(),
+        attachment: number,
+        at_ms: None,
+        others: Vec::new(),
         subject: subject::model(&capability, model),
         capability,
         model: model.clone(),
@@ -291,8 +265,13 @@ async fn read_chat(
     Err(Fault::engine(format!("the stream from {} ended without an end", leg.subject)))
 }
 
+/// A leg's path as numbers, to sort by: `0.10` comes after `0.9`.
+fn path_of(leg: &str) -> Vec<usize> {
+    leg.split('.').map(|number| number.parse().unwrap_or(usize::MAX)).collect()
+}
+
 /// One fault that names each of several.
-fn together<'f>(what: &str, faults: impl Iterator<Item = (String, &'f Fault)>) -> Fault {
+pub(crate) fn together<'f>(what: &str, faults: impl Iterator<Item = (String, &'f Fault)>) -> Fault {
     let faults: Vec<(String, &Fault)> = faults.collect();
     let each = faults.iter().map(|(who, fault)| format!("{who}: {fault}")).collect::<Vec<_>>().join("; ");
     let kind = faults.first().map_or(FaultKind::Engine, |(_, fault)| fault.kind);

@@ -20,8 +20,15 @@ pub struct Config {
     pub max_asks: usize,
     /// Attachments of one question. Default 64.
     pub max_legs: usize,
+    /// Pictures and pieces of sound that are looked at of all films of one question. Default 64.
+    pub max_parts: usize,
+    /// Legs of all questions together that are under way at the same time; one more waits. Default 4,096.
+    pub max_legs_in_flight: usize,
     /// Share of a question's time that its attachments may take, 0 to 1; the rest is the answering model's. Default 0.6.
     pub evidence_share: f64,
+    /// Longest answer to a question that names none, in tokens. Default: the brain's `default_max_tokens`, which the node
+    /// fills in.
+    pub default_max_tokens: u32,
     /// Time for a question that names none. Default: the brain's `default_deadline`, which the node fills in.
     #[serde(with = "humantime_serde")]
     pub default_deadline: Duration,
@@ -35,7 +42,10 @@ impl Default for Config {
             prefer: BTreeMap::new(),
             max_asks: 1000,
             max_legs: 64,
+            max_parts: 64,
+            max_legs_in_flight: 4096,
             evidence_share: 0.6,
+            default_max_tokens: 512,
             default_deadline: Duration::from_secs(600),
         }
     }

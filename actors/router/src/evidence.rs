@@ -13,11 +13,22 @@ use crate::plan::PlannedLeg;
 pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
     let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
     let codec = Codec::detect(None, body).map_err(unreadable)?;
-    match leg.capability.as_str() {
-        "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)).map_err(unreadable),
-        "see" => codec.decode(body).map(|reply| seen(&leg.model, attachment, &reply)).map_err(unreadable),
-        _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)).map_err(unreadable),
+    let found = match leg.capability.as_str() {
+        "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)),
+        "see" => codec.decode(body).map(|reply| seen(&leg.model, attachment, &reply)),
+        _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)),
+    };
+    let mut found = found.map_err(unreadable)?;
+    if let Some(at_ms) = leg.at_ms {
+        found.iter_mut().for_each(|item| shift(item, at_ms));
     }
+    Ok(found)
+}
+
+/// Puts what was found in a part of a film on the film's clock.
+fn shift(item: &mut Evidence, at_ms: f64) {
+    item.t0_ms = Some(item.t0_ms.unwrap_or(0.0) + at_ms);
+    item.t1_ms = item.t1_ms.map(|t1| t1 + at_ms);
 }
 
 fn heard(model: &Name, attachment: usize, reply: TranscribeReply) -> Vec<Evidence> {
@@ -66,19 +77,11 @@ fn told(model: &Name, attachment: usize, reply: AttachmentReply) -> Vec<Evidence
     reply.text.into_iter().map(evidence).collect()
 }
 
-/// Sorts evidence by attachment, then time; what has no time comes first.
-pub(crate) fn sort(evidence: &mut [Evidence]) {
-    evidence.sort_by(|one, other| {
-        let key = |item: &Evidence| item.t0_ms.unwrap_or(-1.0);
-        one.attachment.cmp(&other.attachment).then(key(one).total_cmp(&key(other)))
-    });
-}
-
 /// What is put to a model: the question with the evidence; without a written question, what was heard is the question.
-pub(crate) fn prompt(question: Option<&str>, evidence: &[Evidence]) -> String {
-    let plain = || evidence.iter().map(|item| item.text.as_str()).collect::<Vec<_>>().join(" ");
-    let Some(question) = question else { return plain() };
-    if evidence.is_empty() {
+pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = &'e Evidence>) -> String {
+    let mut evidence = evidence.peekable();
+    let Some(question) = question else { return evidence.map(|item| item.text.as_str()).collect::<Vec<_>>().join(" ") };
+    if evidence.peek().is_none() {
         return question.to_owned();
     }
     let mut prompt = String::from("Here is what was found in the attachments.\n");
@@ -129,15 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_sorted_by_attachment_and_time() {
-        let mut all = [item(1, Some(0.0), "c"), item(0, Some(900.0), "b"), item(0, Some(10.0), "a")];
-        sort(&mut all);
-        assert_eq!(prompt(None, &all), "a b c");
+    fn without_a_written_question_what_was_heard_is_the_question() {
+        let all = [item(0, Some(10.0), "a"), item(0, Some(900.0), "b"), item(1, Some(0.0), "c")];
+        assert_eq!(prompt(None, all.iter()), "a b c");
     }
 
     #[test]
     fn a_written_question_comes_after_the_evidence() {
-        let text = prompt(Some("Who?"), &[item(0, Some(61_500.0), "hello")]);
+        let text = prompt(Some("Who?"), [item(0, Some(61_500.0), "hello")].iter());
         assert!(text.contains("[heard, attachment 0, 01:01.5 to 01:02.0] hello"), "{text}");
         assert!(text.ends_with("Who?"));
     }

@@ -46,7 +46,7 @@ pub(crate) async fn relay(bus: Bus, capability: Capability, models: Vec<Name>, i
 }
 
 /// True if another model may succeed where this one failed.
-fn can_be_mended(fault: &Fault) -> bool {
+pub(crate) fn can_be_mended(fault: &Fault) -> bool {
     use megabrain_schemas::FaultKind::{Engine, NotFound, Overloaded, Unavailable, WorkerLost};
     matches!(fault.kind, Engine | NotFound | Overloaded | Unavailable | WorkerLost)
 }

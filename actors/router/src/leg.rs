@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use megabrain_bus::{Bus, Meta};
-use megabrain_schemas::{Codec, Fault, FaultKind, LegReport, LegStatus};
+use megabrain_bus::Meta;
+use megabrain_schemas::{Codec, Fault, FaultKind, LegReport, LegStatus, subject};
 use serde::Deserialize;
 
+use crate::fallback::can_be_mended;
 use crate::plan::PlannedLeg;
+use crate::router::Shared;
 
 /// A leg that has ended.
 pub(crate) struct EndedLeg {
@@ -52,11 +54,23 @@ fn status_of(fault: &Fault) -> LegStatus {
     }
 }
 
-/// Sends a leg of the work that `root` is about and waits for its end.
-pub(crate) async fn run(bus: &Bus, root: &Meta, leg: PlannedLeg, deadline: Instant) -> EndedLeg {
+/// Sends a leg of the work that `root` is about and waits for its end; where a model fails, the next one is tried.
+pub(crate) async fn run(shared: &Shared, root: &Meta, mut leg: PlannedLeg, deadline: Instant) -> EndedLeg {
     let began = Instant::now();
-    let meta = meta_of(root, &leg, deadline);
-    let outcome = bus.call_raw(&leg.subject, leg.payload.clone(), &meta).await;
+    let outcome = loop {
+        let outcome = match shared.place_for_leg(deadline).await {
+            Ok(_place) => shared.bus.call_raw(&leg.subject, leg.payload.clone(), &meta_of(root, &leg, deadline)).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Err(fault) if can_be_mended(&fault) && !leg.others.is_empty() => {
+                tracing::info!(model = %leg.model, kind = %fault.kind, "fell back to the next model");
+                leg.model = leg.others.remove(0);
+                leg.subject = subject::model(&leg.capability, &leg.model);
+            }
+            outcome => break outcome,
+        }
+    };
     let report = ended(&leg, began, outcome.as_deref());
     EndedLeg { leg, report, outcome }
 }

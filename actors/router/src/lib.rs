@@ -8,15 +8,19 @@
 
 mod ask;
 mod choose;
+mod condense;
 mod config;
 mod evidence;
 mod fallback;
 mod forward;
+mod gather;
 mod leg;
 mod open_asks;
 mod plan;
 mod policy;
 mod router;
+mod split;
+mod timeline;
 
 pub use choose::{Wish, choose};
 pub use config::Config;

@@ -1,5 +1,7 @@
 //! Which legs does a question need? From the table of who announced what, never from a hard-wired list.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use megabrain_bus::Roster;
 use megabrain_schemas::{
@@ -15,6 +17,12 @@ use crate::choose::{Wish, choose};
 pub(crate) struct PlannedLeg {
     /// The leg's path within its work.
     pub(crate) path: String,
+    /// The attachment that it is about, counted from 0.
+    pub(crate) attachment: usize,
+    /// For a part of a film: where it is on the film's clock, in milliseconds.
+    pub(crate) at_ms: Option<f64>,
+    /// Models to try, in order, where this one fails.
+    pub(crate) others: Vec<Name>,
     pub(crate) subject: String,
     pub(crate) capability: Capability,
     pub(crate) model: Name,
@@ -32,19 +40,30 @@ pub(crate) fn attachment_leg(
     media: &Media,
     prompt: Option<&str>,
     wish: Wish<'_>,
+    prefer: &BTreeMap<Capability, Vec<Name>>,
 ) -> Result<PlannedLeg, Fault> {
     let accepting: Vec<&Presence> =
         roster.all().filter(|presence| presence.accepts.iter().any(|pattern| accepts(pattern, mime))).collect();
     let ready: Vec<&Presence> =
         accepting.iter().copied().filter(|presence| presence.state == ModelState::Ready).collect();
     // With nobody ready the leg still goes out: whoever guards the model answers that it is down, and when to try again.
-    let chosen = choose(&ready, wish).or_else(|| accepting.first().copied());
-    let Some(presence) = chosen else { return Err(nobody_takes(roster, index, mime)) };
+    let least_busy = choose(&ready, wish).or_else(|| accepting.first().copied());
+    let Some(least_busy) = least_busy else { return Err(nobody_takes(roster, index, mime)) };
+    let preferred = capability_for(mime, &least_busy.capabilities).and_then(|capability| prefer.get(&capability));
+    let mut in_order = preferred
+        .into_iter()
+        .flatten()
+        .filter_map(|model| accepting.iter().copied().find(|presence| presence.model == *model));
+    let presence = in_order.next().unwrap_or(least_busy);
+    let others = in_order.map(|presence| presence.model.clone()).collect();
     let capability = capability_for(mime, &presence.capabilities)
         .ok_or_else(|| Fault::engine(format!("model {} accepts {mime} and serves nothing", presence.model)))?;
     let media = Media { mime: Some(mime.to_owned()), ..media.clone() };
     Ok(PlannedLeg {
         path: index.to_string(),
+        attachment: index,
+        at_ms: None,
+        others,
         subject: megabrain_schemas::subject::model(&capability, &presence.model),
         payload: payload_for(&capability, media, prompt)?,
         capability,
@@ -171,10 +190,10 @@ mod tests {
             state: ModelState::Ready,
             ..Presence::unknown(&name, &name)
         });
-        let media = Media::inline("application/pdf", vec![1]);
-        let leg = attachment_leg(&roster, 0, "application/pdf", &media, None, Wish::default()).unwrap();
+        let (media, prefer) = (Media::inline("application/pdf", vec![1]), BTreeMap::new());
+        let leg = attachment_leg(&roster, 0, "application/pdf", &media, None, Wish::default(), &prefer).unwrap();
         assert_eq!(leg.subject, "mb.v1.digest.papers");
-        let fault = attachment_leg(&roster, 3, "video/mp4", &media, None, Wish::default()).unwrap_err();
+        let fault = attachment_leg(&roster, 3, "video/mp4", &media, None, Wish::default(), &prefer).unwrap_err();
         assert!(fault.message.contains("attachment 3") && fault.message.contains("application/pdf"), "{fault}");
     }
 }

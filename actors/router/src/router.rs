@@ -8,7 +8,7 @@ use megabrain_runtime::supervision::SharedRoster;
 use megabrain_schemas::subject::{self, Address};
 use megabrain_schemas::{Ask, Capability, Codec, Fault, FaultKind, Media, Name};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     asks: OpenAsks,
     probes: String,
     blobs: OnceCell<BlobStore>,
+    legs: Semaphore,
 }
 
 /// The tasks of a router, ended with it.
@@ -68,6 +69,7 @@ impl Actor for Router {
             asks: OpenAsks::new(self.config.max_asks),
             probes,
             blobs: OnceCell::new(),
+            legs: Semaphore::new(self.config.max_legs_in_flight.max(1)),
         });
         let group = Name::new("router")?;
         let mut requests = self.bus.serve(SUBJECTS, Some(&group)).await?;
@@ -212,6 +214,17 @@ async fn read_ask(codec: Codec, payload: &bytes::Bytes) -> Result<Ask, Fault> {
 }
 
 impl Shared {
+    /// A place among the legs that are under way; it is given back when it is dropped.
+    ///
+    /// # Errors
+    /// `deadline_exceeded` if there is none in time.
+    pub(crate) async fn place_for_leg(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Fault> {
+        match tokio::time::timeout_at(deadline.into(), self.legs.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Fault::new(FaultKind::DeadlineExceeded, "too many legs were under way for this one to be sent")),
+        }
+    }
+
     /// The media type of an attachment: the one given, or what its first bytes say. A blob must be there.
     pub(crate) async fn media_type(&self, index: usize, media: &Media) -> Result<String, Fault> {
         let given =

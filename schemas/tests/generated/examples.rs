@@ -90,6 +90,7 @@ fn asking() -> Made<Vec<MessageType>> {
         attachments: vec![Media::inline("audio/wav", sound()), Media::by_reference(None, BlobRef::of(b"a photograph"))],
         models: Some(vec![name("deep"), name("fast")]),
         policy: Policy::All,
+        need: Some(Need::Word(NeedWord::Any)),
         stream: false,
         deadline_ms: Some(30_000),
         max_tokens: Some(256),
@@ -113,6 +114,7 @@ fn asking() -> Made<Vec<MessageType>> {
         usage: Some(answer.usage),
         answers: vec![answer],
         evidence: vec![evidence()],
+        left_out: vec![0],
         legs: vec![heard(), not_seen()],
         took_ms: 3084.25,
     };

@@ -1,0 +1,49 @@
+//! How is a film taken apart while it is read? One streamed leg, whose frames become legs of their own.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use megabrain_bus::Meta;
+use megabrain_schemas::{Codec, Fault, SplitFrame};
+use tokio::sync::mpsc;
+
+use crate::leg::{EndedLeg, ended, meta_of};
+use crate::plan::PlannedLeg;
+use crate::router::Shared;
+
+/// Sends the leg of a film, passes on each part of it as it comes, and waits for its end.
+pub(crate) async fn take_apart(
+    shared: &Shared,
+    root: &Meta,
+    leg: PlannedLeg,
+    deadline: Instant,
+    parts: mpsc::Sender<(usize, SplitFrame)>,
+) -> EndedLeg {
+    let began = Instant::now();
+    let outcome = read(shared, root, &leg, deadline, parts).await;
+    let report = ended(&leg, began, outcome.as_deref());
+    EndedLeg { leg, report, outcome }
+}
+
+async fn read(
+    shared: &Shared,
+    root: &Meta,
+    leg: &PlannedLeg,
+    deadline: Instant,
+    parts: mpsc::Sender<(usize, SplitFrame)>,
+) -> Result<Bytes, Fault> {
+    let _place = shared.place_for_leg(deadline).await?;
+    let mut stream = shared.bus.stream_raw(&leg.subject, leg.payload.clone(), meta_of(root, leg, deadline)).await?;
+    while let Some(frame) = stream.next_raw().await {
+        let (stamp, body) = frame?;
+        if stamp.done {
+            return Ok(body);
+        }
+        let part = Codec::detect(None, &body)
+            .and_then(|codec| codec.decode(&body))
+            .map_err(|error| Fault::engine(format!("a part from {} cannot be read: {error}", leg.subject)))?;
+        // Nobody reads the parts of a question that is given up.
+        let _ = parts.send((leg.attachment, part)).await;
+    }
+    Err(Fault::engine(format!("the stream from {} ended without an end", leg.subject)))
+}
