@@ -20,5 +20,6 @@ mod router;
 
 pub use choose::{Wish, choose};
 pub use config::Config;
+pub use open_asks::OpenAsks;
 pub use policy::{All, First, Next, Policy, Settled};
 pub use router::{Router, RouterMessage};
