@@ -22,7 +22,9 @@ import unittest.mock
 import zipfile
 from pathlib import Path
 
+import artefacts
 import pull
+import registry
 
 PULL = Path(__file__).with_name("pull.py")
 RESPONSE_CHUNK = 64 << 10
@@ -271,9 +273,9 @@ class PullTest(unittest.TestCase):
         self.assert_refused(self.pull(), "toy-missing")
 
     def test_a_pip_with_other_insides_is_asked_the_long_way(self):
-        broken = f"raise ImportError\n{pull.ASK_PIP}"
-        with unittest.mock.patch.dict(os.environ, self.environment), unittest.mock.patch.object(pull, "ASK_PIP", broken):
-            packages = pull.resolve(["toy-part2==1.0", "toy-part1==1.0"])
+        broken = f"raise ImportError\n{registry.ASK_PIP}"
+        with unittest.mock.patch.dict(os.environ, self.environment), unittest.mock.patch.object(registry, "ASK_PIP", broken):
+            packages = registry.resolve(["toy-part2==1.0", "toy-part1==1.0"])
         self.assertEqual([package.file for package in packages], [f"toy_part{n}-1.0-py3-none-any.whl" for n in (2, 1)])
 
     def test_an_unknown_field_is_refused(self):
@@ -294,8 +296,8 @@ class ManifestTest(unittest.TestCase):
 
     def setUp(self):
         manifest = Path(__file__).with_name("manifest.toml")
-        with unittest.mock.patch.object(pull.platform, "machine", lambda: "x86_64"):
-            self.artefacts = pull.read_manifest(manifest)
+        with unittest.mock.patch.object(artefacts.platform, "machine", lambda: "x86_64"):
+            self.artefacts = artefacts.read_manifest(manifest)
 
     def test_names_and_files_are_unique(self):
         for field in ("name", "file"):
@@ -309,7 +311,7 @@ class ManifestTest(unittest.TestCase):
                 if script := source.get("prepare"):
                     self.assertTrue((pull.HERE / script).is_file(), script)
             if artefact.derived:
-                pull.choose(self.artefacts, artefact.derived["from"])
+                artefacts.choose(self.artefacts, artefact.derived["from"])
 
     def test_every_package_is_pinned(self):
         for artefact in self.artefacts:

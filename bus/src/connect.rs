@@ -1,9 +1,10 @@
 //! How does one get on the bus, and how does one learn that it is away?
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use bytes::Bytes;
 use megabrain_schemas::{Fault, FaultKind, Name};
 use tokio::sync::watch;
 use ulid::Ulid;
@@ -99,6 +100,25 @@ pub enum ConnectError {
     Subscribe(#[from] async_nats::SubscribeError),
 }
 
+impl ConnectError {
+    /// True if the server is away, so that it makes sense to wait for it.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind(), Some(ConnectErrorKind::Dns | ConnectErrorKind::Io | ConnectErrorKind::TimedOut))
+    }
+
+    /// True if the server does not let us on.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind(), Some(ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication))
+    }
+
+    fn kind(&self) -> Option<ConnectErrorKind> {
+        match self {
+            Self::Connect { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+}
+
 /// Whether the server can be reached now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -117,6 +137,7 @@ struct Connection {
     client: async_nats::Client,
     inbox: Arc<Inbox>,
     link: watch::Receiver<Link>,
+    refusal: Arc<Mutex<Option<String>>>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -126,15 +147,17 @@ impl Bus {
     /// # Errors
     /// The server is not there (unless `wait_for_server`), or refuses the credentials.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let (link_sender, link) = watch::channel(Link::Up);
+        let (link_sender, link) = watch::channel(if options.wait_for_server { Link::Down } else { Link::Up });
         let inbox = Arc::new(Inbox::new(format!("{}.{}", options.inbox_prefix, Ulid::new())));
-        let client = connect_options(&options, link_sender, inbox.clone())
+        let refusal = Arc::default();
+        let client = connect_options(&options, link_sender, inbox.clone(), Arc::clone(&refusal))
             .await?
             .connect(&options.url)
             .await
             .map_err(|source| ConnectError::Connect { url: options.url.clone(), source })?;
         inbox.clone().listen(client.subscribe(inbox.wildcard()).await?);
-        Ok(Self(Arc::new(Connection { client, inbox, link, runtime: tokio::runtime::Handle::current() })))
+        let connection = Connection { client, inbox, link, refusal, runtime: tokio::runtime::Handle::current() };
+        Ok(Self(Arc::new(connection)))
     }
 
     /// The largest message that the server in reach takes, in bytes, headers included.
@@ -142,19 +165,17 @@ impl Bus {
         self.0.client.max_payload()
     }
 
-    /// True once the first connection is made, and while it lasts.
-    pub fn is_connected(&self) -> bool {
-        self.0.client.connection_state() == async_nats::connection::State::Connected
+    /// Waits until the server can be reached. Cancel-safe.
+    pub async fn connected(&self) {
+        // The client that tells the link lives as long as this.
+        let _ = self.0.link.clone().wait_for(|link| *link == Link::Up).await;
     }
 
-    /// Whether the server can be reached now.
-    pub fn link(&self) -> Link {
-        *self.0.link.borrow()
-    }
-
-    /// Tells each change of the link.
+    /// Tells each change of the link from now on.
     pub fn watch_link(&self) -> watch::Receiver<Link> {
-        self.0.link.clone()
+        let mut link = self.0.link.clone();
+        link.mark_unchanged();
+        link
     }
 
     /// Waits until everything sent so far has reached the server.
@@ -163,6 +184,17 @@ impl Bus {
     /// `unavailable` if the bus is away.
     pub async fn flush(&self) -> Result<(), Fault> {
         self.0.client.flush().await.map_err(|error| away(&error))
+    }
+
+    /// What the server last refused of all that was sent so far, if it ever did: a subject that our role may not publish
+    /// or subscribe to. Takes a round trip.
+    pub async fn refusal(&self) -> Option<String> {
+        // A request that nobody serves is answered by the server itself, after all that it had to say before.
+        let nobody = format!("$SRV.PING.{}", Ulid::new());
+        let _ = self.request_plain(&nobody, Bytes::new(), Duration::from_secs(2)).await;
+        // The task that reads the server's words is ready by now.
+        tokio::task::yield_now().await;
+        self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Terminal answers that came for calls that had one already, or that nobody waited for any more.
@@ -192,7 +224,7 @@ pub(crate) fn new_work() -> Name {
     Name::sanitized(Ulid::new().array_to_str(&mut [0; ulid::ULID_LEN]))
 }
 
-/// Tells a change of the link; the first connection is none.
+/// Tells a change of the link; the connection that [`Bus::connect`] itself makes is none.
 fn turn(link: &watch::Sender<Link>, now: Link) {
     link.send_if_modified(|before| std::mem::replace(before, now) != now);
 }
@@ -201,6 +233,7 @@ async fn connect_options(
     options: &Options,
     link: watch::Sender<Link>,
     inbox: Arc<Inbox>,
+    refusal: Arc<Mutex<Option<String>>>,
 ) -> Result<ConnectOptions, ConnectError> {
     let base = match &options.credentials {
         Credentials::None => ConnectOptions::new(),
@@ -230,7 +263,10 @@ async fn connect_options(
                 Event::SlowConsumer(subscription) => {
                     tracing::warn!(subscription, "messages dropped: this process reads too slowly");
                 }
-                Event::ServerError(error) => tracing::warn!(%error, "the server refused something"),
+                Event::ServerError(error) => {
+                    tracing::warn!(%error, "the server refused something");
+                    *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                }
                 Event::ClientError(error) => tracing::debug!(%error, "the client stumbled"),
                 Event::LameDuckMode | Event::Draining => {}
             }

@@ -23,9 +23,14 @@ impl Capability {
         Name::new(text).map(Self)
     }
 
+    /// Makes a capability of any text, as [`Name::sanitized`] does: for a word that stands in a program.
+    pub fn sanitized(text: &str) -> Self {
+        Self(Name::sanitized(text))
+    }
+
     /// The capability that request type `R` belongs to.
     pub fn of<R: Request>() -> Self {
-        Self(Name::sanitized(R::CAPABILITY))
+        Self::sanitized(R::CAPABILITY)
     }
 
     /// True for the words of the contract that no model may serve.

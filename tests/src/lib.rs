@@ -18,6 +18,24 @@ use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// The models of the starter brain.
+pub const STARTER: &str = r#"
+[models.fast]
+actor = "llm"
+weights = "smollm2-135m"
+[models.deep]
+actor = "llm"
+weights = "qwen2.5-coder-0.5b"
+device = "ram"
+[models.whisper]
+actor = "speech"
+weights = "whisper-tiny.en"
+[models.echo]
+actor = "echo"
+[router]
+answer = ["deep", "fast"]
+"#;
+
 /// A running brain.
 pub struct Brain {
     node: Child,
@@ -35,6 +53,26 @@ pub fn programs() -> PathBuf {
 /// A name as the contract has it.
 pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
+}
+
+/// The program `megabrain` as somebody calls it who runs no brain and has named no bus; what a brain needs to be found
+/// lies in `folder`.
+pub fn megabrain(folder: &Path, arguments: &[&str]) -> Command {
+    let program = programs().join("megabrain");
+    assert!(program.exists(), "{} is not there: run `make build`", program.display());
+    let mut command = Command::new(program);
+    for variable in ["NATS_URL", "NATS_USER", "NATS_PASSWORD", "NATS_CREDS"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).env("XDG_RUNTIME_DIR", folder).stdin(Stdio::null());
+    command
+}
+
+/// What a program said before it ended: its exit code, its standard output, its standard error.
+pub fn said(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
 /// One of the committed sound files.
@@ -60,18 +98,12 @@ impl Brain {
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
-        let program = programs().join("megabrain");
-        let node = Command::new(&program)
-            .arg("up")
-            .arg(&file)
-            .env("XDG_RUNTIME_DIR", folder.path())
-            .env_remove("NATS_URL")
+        let node = megabrain(folder.path(), &["up", &file.display().to_string()])
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
             .stdout(log.try_clone().expect("log"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}: run `make build`", program.display()));
+            .unwrap_or_else(|error| panic!("megabrain up: {error}"));
         let mut brain = Self { node, folder, name };
         brain.until(Duration::from_secs(60), "the bus", |brain| brain.file().exists()).await;
         brain

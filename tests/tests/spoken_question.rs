@@ -6,22 +6,8 @@ use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Frame, Target};
 use megabrain_schemas::{Ask, ChatRequest, FaultKind, LegStatus, Media, Message, Modality, Policy, TranscribeRequest};
-use megabrain_tests::{Brain, media, name, presence};
+use megabrain_tests::{Brain, STARTER, media, name, presence};
 
-const BRAIN: &str = r#"
-[models.fast]
-actor = "llm"
-weights = "smollm2-135m"
-[models.deep]
-actor = "llm"
-weights = "qwen2.5-coder-0.5b"
-device = "ram"
-[models.whisper]
-actor = "speech"
-weights = "whisper-tiny.en"
-[router]
-answer = ["deep", "fast"]
-"#;
 const LOADING: Duration = Duration::from_secs(120);
 
 fn spoken(policy: Policy, stream: bool) -> Ask {
@@ -37,7 +23,7 @@ fn spoken(policy: Policy, stream: bool) -> Ask {
 
 #[tokio::test]
 async fn a_spoken_question_is_heard_and_answered_by_both_models() {
-    let mut brain = Brain::start(BRAIN).await;
+    let mut brain = Brain::start(STARTER).await;
     brain.ready(&["fast", "deep", "whisper"], LOADING).await;
     let bus = brain.client().await;
 
@@ -78,7 +64,7 @@ async fn a_spoken_question_is_heard_and_answered_by_both_models() {
 
 #[tokio::test]
 async fn the_next_model_answers_where_the_first_cannot_and_a_stream_without_a_reader_frees_its_slot() {
-    let broken = format!("{BRAIN}\n[models.broken]\nactor = \"llm\"\nweights = \"/nonexistent.gguf\"\n");
+    let broken = format!("{STARTER}\n[models.broken]\nactor = \"llm\"\nweights = \"/nonexistent.gguf\"\n");
     let mut brain = Brain::start(&broken).await;
     brain.ready(&["fast", "whisper"], LOADING).await;
     let bus = brain.client().await;
@@ -112,7 +98,7 @@ async fn the_next_model_answers_where_the_first_cannot_and_a_stream_without_a_re
 
 #[tokio::test]
 async fn a_running_answer_and_a_running_transcription_stop_at_once_when_cancelled() {
-    let mut brain = Brain::start(BRAIN).await;
+    let mut brain = Brain::start(STARTER).await;
     brain.ready(&["deep", "whisper"], LOADING).await;
     let bus = brain.client().await;
     let call = Call::default();

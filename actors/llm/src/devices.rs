@@ -137,6 +137,11 @@ fn is_loaded(backend: &str) -> bool {
     !unsafe { sys::ggml_backend_reg_by_name(name.as_ptr()) }.is_null()
 }
 
+/// The backends of graphics cards that are loaded: `cuda`, `hip`, `vulkan`. Such a one may still have found no card.
+pub(crate) fn loaded_cards() -> Vec<&'static str> {
+    CARDS.into_iter().filter(|(_, backend)| is_loaded(backend)).map(|(file, _)| file).collect()
+}
+
 /// The same places as the run paths in `build.rs`.
 fn folders_beside_the_executable() -> Vec<PathBuf> {
     let executable = env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();

@@ -36,6 +36,10 @@ impl Engine for Llm {
     const ACTOR: &'static str = "llm";
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), LoadError> {
+        config.check().map_err(LoadError::Config)
+    }
+
     fn load(config: Config, host: &Host) -> Result<Self, LoadError> {
         let native = Native::start_for(&config)?;
         let progress = host.clone();

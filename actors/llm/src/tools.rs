@@ -22,14 +22,17 @@ struct Arguments {
     #[arg(long, group = "tool")]
     devices: bool,
     /// Tells how much memory a model would take, and where, without loading it.
-    #[arg(long, group = "tool", requires = "weights")]
+    #[arg(long, group = "tool", requires = "model")]
     estimate: bool,
     /// Measures the model in a plain loop, without a bus and without our engine.
-    #[arg(long, group = "tool", requires = "weights")]
+    #[arg(long, group = "tool", requires = "model")]
     bare: bool,
     /// The GGUF file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "model")]
     weights: Option<PathBuf>,
+    /// Everything about the model as a JSON object, its table of the brain file; the flags about it do not count then.
+    #[arg(long, value_name = "JSON", group = "model")]
+    config: Option<String>,
     /// Where it lives: auto, ram, cuda0 …
     #[arg(long, default_value = "auto")]
     device: String,
@@ -91,7 +94,10 @@ fn print(arguments: &Arguments) -> anyhow::Result<()> {
 
 impl Arguments {
     fn config(&self) -> anyhow::Result<Config> {
-        let weights = self.weights.clone().context("give --weights")?;
+        if let Some(json) = &self.config {
+            return serde_json::from_str(json).context("--config");
+        }
+        let weights = self.weights.clone().context("give --weights or --config")?;
         let defaults = Config::of_weights(weights);
         Ok(Config {
             device: self.device.clone(),
@@ -108,12 +114,17 @@ impl Arguments {
 #[derive(Serialize)]
 struct Devices {
     devices: Vec<devices::Device>,
+    backends: Vec<&'static str>,
     unusable: Vec<devices::Unusable>,
 }
 
 fn print_devices(json: bool) -> anyhow::Result<()> {
     let native = Native::start(None, devices::Cards::Load)?;
-    let found = Devices { devices: devices::devices(), unusable: native.unusable().to_vec() };
+    let found = Devices {
+        devices: devices::devices(),
+        backends: devices::loaded_cards(),
+        unusable: native.unusable().to_vec(),
+    };
     if json {
         return print_json(&found);
     }
@@ -129,7 +140,7 @@ fn print_devices(json: bool) -> anyhow::Result<()> {
 }
 
 fn print_estimate(config: &Config, json: bool) -> anyhow::Result<()> {
-    let native = Native::start(None, devices::Cards::Load)?;
+    let native = Native::start(config.cpu_variant.as_deref(), devices::Cards::Load)?;
     let device = native.place(config)?;
     let estimate = Estimate::of(&native, config, &device)?;
     if json {

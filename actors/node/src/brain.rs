@@ -169,8 +169,10 @@ impl Brain {
             }
             None => (STARTER.to_owned(), Path::new("the starter brain")),
         };
-        let mut brain: Self = toml::from_str(&text)
-            .map_err(|error| BrainError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let mut brain: Self = toml::from_str(&text).map_err(|error| BrainError::Parse {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().into(),
+        })?;
         brain.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         brain.router.default_deadline = brain.brain.default_deadline;
         brain.router.default_max_tokens = brain.brain.default_max_tokens;
@@ -200,10 +202,22 @@ impl Brain {
     }
 }
 
+impl BusTable {
+    /// Where our own server keeps the streams of the brain of this name.
+    pub fn store(&self, brain: &Name) -> PathBuf {
+        self.store.clone().unwrap_or_else(|| crate::pull::cache_dir().join("bus").join(brain.as_str()))
+    }
+}
+
 impl ModelTable {
     /// Weight in the sharing of cores.
     pub fn share(&self) -> f64 {
         self.share.unwrap_or(if self.weights.is_some() { 1.0 } else { 0.0 })
+    }
+
+    /// One of the actor's own settings, as text.
+    pub fn setting(&self, key: &str) -> Option<String> {
+        self.settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 
     /// The actor's own settings as the JSON object that its program reads.

@@ -71,6 +71,14 @@ pub enum ConnectionError {
     /// No `NATS_URL` and no running brain.
     #[error("no brain is running here: start one with `megabrain up`, or name its bus with NATS_URL")]
     NoBrain,
+    /// Brains run, but not this one.
+    #[error("no brain {brain} is running here; there is {there}")]
+    NotRunning {
+        /// Which was named.
+        brain: Name,
+        /// Those that run.
+        there: String,
+    },
     /// Several brains run, and none was named.
     #[error("several brains are running here ({0}): choose one with --brain NAME")]
     Several(String),
@@ -121,24 +129,26 @@ impl Connection {
     /// # Errors
     /// There is none, or there are several.
     pub fn of_running_brain(brain: Option<&Name>) -> Result<Self, ConnectionError> {
-        let folder = runtime_folder();
-        let mut found: Vec<(String, Self)> = Vec::new();
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-            let is_wanted = path.extension().is_some_and(|extension| extension == "json")
-                && brain.is_none_or(|brain| *brain == *name.as_str());
-            if !is_wanted {
-                continue;
+        let mut running = running_in(&runtime_folder());
+        let there = running.keys().cloned().collect::<Vec<_>>().join(", ");
+        match (brain, running.len()) {
+            (_, 0) => Err(ConnectionError::NoBrain),
+            (Some(brain), _) => {
+                running.remove(brain.as_str()).ok_or(ConnectionError::NotRunning { brain: brain.clone(), there })
             }
-            let connection = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-            found.extend(connection.filter(Self::is_alive).map(|connection| (name, connection)));
+            (None, 1) => running.into_values().next().ok_or(ConnectionError::NoBrain),
+            (None, _) => Err(ConnectionError::Several(there)),
         }
-        let names = found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        match (found.len(), found.pop()) {
-            (1, Some((_, connection))) => Ok(connection),
-            (0, _) | (_, None) => Err(ConnectionError::NoBrain),
-            _ => Err(ConnectionError::Several(names)),
+    }
+
+    /// Makes sure that no brain of this name runs here.
+    ///
+    /// # Errors
+    /// One does.
+    pub fn check_not_running(brain: &Name) -> Result<(), ConnectionError> {
+        match Self::of_running_brain(Some(brain)) {
+            Ok(other) => Err(ConnectionError::Running { brain: brain.clone(), pid: other.pid }),
+            Err(_) => Ok(()),
         }
     }
 
@@ -193,9 +203,7 @@ impl Connection {
     /// The folder or the file cannot be written.
     pub fn publish(&self, brain: &Name) -> Result<PublishedConnection, ConnectionError> {
         let path = runtime_folder().join(format!("{brain}.json"));
-        if let Ok(other) = Self::of_running_brain(Some(brain)) {
-            return Err(ConnectionError::Running { brain: brain.clone(), pid: other.pid });
-        }
+        Self::check_not_running(brain)?;
         let written = || {
             if let Some(folder) = path.parent() {
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -210,6 +218,19 @@ impl Connection {
         let program = std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("comm"));
         self.pid == 0 || program.is_ok_and(|name| name.trim_end() == "megabrain")
     }
+}
+
+/// The brains whose files lie in this folder and whose processes live, by name.
+fn running_in(folder: &Path) -> BTreeMap<String, Connection> {
+    let mut running = BTreeMap::new();
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let is_ours = path.extension().is_some_and(|extension| extension == "json");
+        let bytes = if is_ours { std::fs::read(&path).ok() } else { None };
+        let connection = bytes.and_then(|bytes| serde_json::from_slice::<Connection>(&bytes).ok());
+        running.extend(connection.filter(Connection::is_alive).map(|connection| (name, connection)));
+    }
+    running
 }
 
 /// The file that other commands find a brain by; dropping it removes the file.
@@ -259,4 +280,25 @@ fn passwords_from_environment() -> BTreeMap<Role, String> {
 /// Letters and digits, 190 bits; begins with a letter, since `nats.conf`'s parser takes `123` for a number.
 fn new_password() -> String {
     format!("p{}", Alphanumeric.sample_string(&mut rand::rng(), 32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_brains_whose_node_lives_count_as_running() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let put = |name: &str, pid: u32| {
+            let connection = Connection { url: format!("nats://{name}"), passwords: BTreeMap::new(), pid };
+            std::fs::write(folder.path().join(name), serde_json::to_vec(&connection).unwrap()).unwrap();
+        };
+        put("other.json", 0);
+        put("dead.json", std::process::id()); // alive, and no `megabrain`
+        put("note.txt", 0);
+        std::fs::write(folder.path().join("torn.json"), "{").unwrap();
+        let running = running_in(folder.path());
+        assert_eq!(running.keys().collect::<Vec<_>>(), ["other"]);
+        assert!(running_in(Path::new("/nonexistent")).is_empty());
+    }
 }

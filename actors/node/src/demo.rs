@@ -19,10 +19,10 @@ use crate::pull::{Options, Puller, Reporter};
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// The brain file [default: ./megabrain.toml, or else the starter brain].
-    #[arg(value_name = "BRAIN")]
+    #[arg(value_name = "FILE")]
     brain_file: Option<PathBuf>,
     /// What is asked: a sound file with a spoken question.
-    #[arg(long, default_value = "tests/media/question.wav")]
+    #[arg(long, value_name = "SOUND", default_value = "tests/media/question.wav")]
     clip: PathBuf,
 }
 
@@ -31,7 +31,7 @@ pub struct DemoArgs {
 /// # Errors
 /// The brain does not come up, or the question is not answered.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let clip = std::fs::read(&args.clip).with_context(|| args.clip.display().to_string())?;
+    let clip = std::fs::read(&args.clip).with_context(|| format!("--clip {}", args.clip.display()))?;
     let brain = Brain::load(args.brain_file.as_deref())?;
     let puller = Arc::new(Puller::new(Options::from_env(), Reporter::auto())?);
     let node = Node::start(&brain, puller).await?;

@@ -6,6 +6,7 @@ pub mod child;
 pub mod cli;
 pub mod connection;
 pub mod demo;
+pub mod memory;
 pub mod node;
 pub mod pull;
 pub mod pull_command;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use megabrain_bus::trace::{self, LogFormat};
+use megabrain_node::check::{self, PlanArgs};
 use megabrain_node::child::{self, ChildArgs};
 use megabrain_node::pull_command::PullArgs;
 use megabrain_node::up::UpArgs;
@@ -24,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Up(UpArgs),
+    Plan(PlanArgs),
     Demo(demo::DemoArgs),
     Pull(PullArgs),
     #[command(flatten)]
@@ -56,12 +58,17 @@ fn main() -> ExitCode {
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = matches!(&arguments.command, Command::Up(args) if args.log_json);
     let format = if json { LogFormat::Json } else { LogFormat::Text };
-    let filter = if matches!(arguments.command, Command::Up(_)) { "warn,megabrain=info" } else { "warn" };
+    // What its connector has to say comes back as an error, which is told once.
+    let filter = match arguments.command {
+        Command::Up(_) => "warn,megabrain=info,async_nats::connector=off",
+        _ => "warn,async_nats::connector=off",
+    };
     let _telemetry = trace::init("megabrain", filter, format);
     match arguments.command {
-        Command::Up(args) => up::run(&args).await,
+        Command::Up(args) => up::run(&args, &arguments.globals).await,
+        Command::Plan(args) => check::run(&args, &arguments.globals).await,
         Command::Demo(args) => demo::run(&args).await,
-        Command::Pull(args) => pull_command::run(&args).await,
+        Command::Pull(args) => pull_command::run(&args, &arguments.globals).await,
         Command::Cli(command) => cli::run(command, arguments.globals).await,
         Command::Child(_) => Ok(ExitCode::FAILURE),
     }

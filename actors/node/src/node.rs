@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use megabrain_bus::Bus;
+use megabrain_router::OpenAsks;
 use megabrain_runtime::supervision::{GuardConfig, GuardError, ModelSpec, SharedRoster, guard};
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{Fault, ModelState, Name, NodePresence, Presence};
@@ -13,6 +14,7 @@ use ractor::{Actor, ActorRef};
 
 use crate::brain::{Brain, ModelTable};
 use crate::connection::{Connection, ConnectionError, PublishedConnection, Role};
+use crate::memory::Ram;
 use crate::pull::{PullError, Puller, Source};
 use crate::server::{Server, ServerError};
 use crate::supervisor::{Supervisor, SupervisorMessage};
@@ -68,8 +70,7 @@ impl Node {
     pub async fn start(brain: &Brain, puller: Arc<Puller>) -> Result<Self, NodeError> {
         let (connection, server, published) = open_bus(brain, &puller).await?;
         let node_name = brain.brain.name.clone();
-        let bus = connection.connect(Role::Node, &format!("node {node_name}"), true).await?;
-        wait_for_bus(&bus, &connection.url).await;
+        let bus = get_on_bus(&connection, &format!("node {node_name}")).await?;
         // The bucket of blobs; a bus without JetStream does without.
         let blob_max = i64::try_from(brain.bus.blob_max.as_u64()).unwrap_or(i64::MAX);
         if let Err(fault) = bus.create_blob_store(brain.bus.blob_life, blob_max).await {
@@ -82,12 +83,15 @@ impl Node {
             roster.clone(),
         )
         .await?;
-        let (supervisor, _) =
-            Actor::spawn(None, Supervisor { bus: bus.clone(), guard, roster: roster.clone() }, ()).await?;
+        let asks = OpenAsks::new(brain.router.max_asks);
+        let supervisor = Supervisor { bus: bus.clone(), guard, roster: roster.clone(), asks: asks.clone() };
+        let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
         if brain.router.enabled {
             supervisor.cast(SupervisorMessage::Route(Box::new(brain.router.clone()), node_name.clone())).ok();
         }
-        tokio::spawn(tell_presence(bus.clone(), node_name, brain.router.enabled, brain.host.threads()));
+        let about =
+            NodePresence { router: brain.router.enabled, cores: brain.host.threads(), ..NodePresence::default() };
+        tokio::spawn(tell_presence(bus.clone(), node_name, about, asks));
         let mut instances = Vec::new();
         for (name, model) in &brain.models {
             for number in 1..=model.instances.unwrap_or(1).max(1) {
@@ -124,6 +128,8 @@ impl Node {
     pub async fn wait_ready(&self, tries: u32, mut on_change: impl FnMut(&Presence)) -> Result<(), Presence> {
         let mut last: BTreeMap<Name, (ModelState, u32)> = BTreeMap::new();
         loop {
+            // From here on no change is missed, though the look at the roster takes a while.
+            let changed = self.roster.changed();
             let mut ready = 0;
             for instance in &self.instances {
                 let Some(presence) = self.roster.lock().get(instance).cloned() else { continue };
@@ -140,7 +146,7 @@ impl Node {
             if ready == self.instances.len() {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            changed.await;
         }
     }
 
@@ -175,8 +181,10 @@ async fn open_bus(
         let connection = Connection { url: url.clone(), ..Connection::with_passwords_from_environment() };
         return Ok((connection, None, None));
     }
+    // Before anything starts: two servers in one store would damage it.
+    Connection::check_not_running(&brain.brain.name)?;
     let program = nats_server(puller).await?;
-    let connection = Connection::with_new_passwords(crate::server::address(&brain.bus));
+    let connection = Connection::with_new_passwords(crate::server::address(&brain.bus)?);
     let server = Server::start(&program, &connection, &brain.bus, &brain.brain.name).await?;
     let published = connection.publish(&brain.brain.name)?;
     Ok((connection, Some(server), Some(published)))
@@ -184,25 +192,23 @@ async fn open_bus(
 
 /// The nats-server that `MEGABRAIN_NATS_SERVER` names, or the one of the manifest.
 async fn nats_server(puller: &Puller) -> Result<PathBuf, PullError> {
-    if let Some(path) = std::env::var_os("MEGABRAIN_NATS_SERVER").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+    if let Some(path) = crate::server::named_program() {
+        return Ok(path);
     }
     puller.fetch(&Source::Artefact("nats-server".into())).await
 }
 
-/// Waits for a bus that may not be there yet, and says so if that takes more than a moment.
-async fn wait_for_bus(bus: &Bus, url: &str) {
-    let began = Instant::now();
-    let mut told = false;
-    while !bus.is_connected() {
-        if !told && began.elapsed() > Duration::from_secs(1) {
-            eprintln!("waiting for the bus at {url} …");
-            told = true;
+/// Connects. A bus that is not there yet is waited for, and that is said; one that does not let us on is an error.
+async fn get_on_bus(connection: &Connection, name: &str) -> Result<Bus, ConnectionError> {
+    match connection.connect(Role::Node, name, false).await {
+        Err(ConnectionError::Bus(error)) if error.may_pass() => {
+            eprintln!("waiting for the bus: {error} …");
+            let bus = connection.connect(Role::Node, name, true).await?;
+            bus.connected().await;
+            eprintln!("the bus is there");
+            Ok(bus)
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    if told {
-        eprintln!("the bus is there");
+        outcome => outcome,
     }
 }
 
@@ -220,18 +226,20 @@ impl Preparation {
     /// Fetches the model's weights and has its process started; tries again with growing delay.
     async fn run(self, supervisor: ActorRef<SupervisorMessage>) {
         let mut delay = Duration::from_secs(5);
+        let mut failures = 0;
         loop {
-            let reason = match self.specify().await {
+            let reason = match self.specify(failures).await {
                 Ok(spec) => {
                     let _ = supervisor.cast(SupervisorMessage::Start(Box::new(spec)));
                     return;
                 }
                 Err(reason) => reason,
             };
+            failures += 1;
             tracing::error!(model = %self.name, %reason, retry_in = ?delay, "the model cannot be prepared");
             let next = Instant::now() + delay;
             while let Some(left) = next.checked_duration_since(Instant::now()) {
-                let presence = self.unprepared(reason.clone(), left);
+                let presence = self.unprepared(reason.clone(), failures, left);
                 let _ = supervisor.cast(SupervisorMessage::Tell(Box::new(presence)));
                 tokio::time::sleep(left.min(Duration::from_secs(1))).await;
             }
@@ -239,19 +247,19 @@ impl Preparation {
         }
     }
 
-    fn unprepared(&self, reason: String, delay: Duration) -> Presence {
+    fn unprepared(&self, reason: String, restarts: u32, delay: Duration) -> Presence {
         Presence {
             actor: self.model.actor.clone(),
             node: Some(self.brain.brain.name.clone()),
             state: ModelState::Backoff,
             reason: Some(reason),
-            restarts: 1,
+            restarts,
             retry_after_ms: Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
             ..Presence::unknown(&self.instance, &self.name)
         }
     }
 
-    async fn specify(&self) -> Result<ModelSpec, String> {
+    async fn specify(&self, restarts: u32) -> Result<ModelSpec, String> {
         let Self { brain, name, model, instance, .. } = self;
         let weights = self.weights().await.map_err(|error| error.to_string())?;
         let program = actor_program(&model.actor).map_err(|error| error.to_string())?;
@@ -279,6 +287,7 @@ impl Preparation {
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
             environment: self.environment(),
             drain: brain.brain.drain,
+            restarts,
         })
     }
 
@@ -310,33 +319,26 @@ pub fn actor_program(actor: &Name) -> Result<PathBuf, std::io::Error> {
     if program.exists() {
         Ok(program)
     } else {
-        Err(std::io::Error::other(format!("there is no program {}", program.display())))
+        let message = format!("there is no actor {actor}: its program would be {}", program.display());
+        Err(std::io::Error::other(message))
     }
 }
 
-async fn tell_presence(bus: Bus, node: Name, router: bool, cores: u32) {
+/// Tells the node's presence once a second: `about`, and what changes.
+async fn tell_presence(bus: Bus, node: Name, about: NodePresence, asks: OpenAsks) {
     let began = Instant::now();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
         beat.tick().await;
-        let memory = rustix::system::sysinfo();
-        let unit = u64::from(memory.mem_unit.max(1));
+        let ram = Ram::now();
         let presence = NodePresence {
-            router,
-            asks_in_flight: 0,
-            cores,
-            memory_bytes: memory.totalram as u64 * unit,
-            memory_available_bytes: available_bytes().unwrap_or(memory.freeram as u64 * unit),
+            asks_in_flight: u32::try_from(asks.count()).unwrap_or(u32::MAX),
+            memory_bytes: ram.total,
+            memory_available_bytes: ram.available,
             resident_bytes: megabrain_runtime::resident_bytes(),
             up_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..about.clone()
         };
         bus.tell(event::NODE, &node, &presence);
     }
-}
-
-/// `MemAvailable` of `/proc/meminfo`: what can be had without swapping, caches included.
-fn available_bytes() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

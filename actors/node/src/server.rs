@@ -38,6 +38,14 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// Somebody else listens on the port of the brain file, or may not listen there.
+    #[error("port {port}, which [bus] names, cannot be had: {source}; without `port` a free one is taken")]
+    Port {
+        /// Which.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The program does not start.
     #[error("cannot start {program}: {source}")]
     Start {
@@ -58,15 +66,25 @@ pub enum ServerError {
     },
 }
 
-/// The address that our own server will have: the port of the file, or the usual one, or a free one.
-pub fn address(table: &BusTable) -> String {
-    let port = table.port.unwrap_or_else(|| free_port(USUAL_PORT));
-    format!("nats://127.0.0.1:{port}")
+/// The nats-server that `MEGABRAIN_NATS_SERVER` names.
+pub fn named_program() -> Option<PathBuf> {
+    std::env::var_os("MEGABRAIN_NATS_SERVER").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn free_port(wanted: u16) -> u16 {
+/// The address that our own server will have: the port of the file, or the usual one, or a free one.
+///
+/// # Errors
+/// The port of the file is taken.
+pub fn address(table: &BusTable) -> Result<String, ServerError> {
     let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    at(wanted).or_else(|_| at(0)).and_then(|listener| listener.local_addr()).map_or(wanted, |address| address.port())
+    let port = match table.port {
+        Some(port) => at(port).map(|_| port).map_err(|source| ServerError::Port { port, source })?,
+        None => at(USUAL_PORT)
+            .or_else(|_| at(0))
+            .and_then(|listener| listener.local_addr())
+            .map_or(USUAL_PORT, |address| address.port()),
+    };
+    Ok(format!("nats://127.0.0.1:{port}"))
 }
 
 impl Server {
@@ -81,7 +99,7 @@ impl Server {
         brain: &Name,
     ) -> Result<Self, ServerError> {
         let port = connection.url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(USUAL_PORT);
-        let store = table.store.clone().unwrap_or_else(|| crate::pull::cache_dir().join("bus").join(brain.as_str()));
+        let store = table.store(brain);
         let file = |path: &Path| {
             let path = path.to_owned();
             move |source| ServerError::File { path, source }
@@ -113,6 +131,8 @@ impl Server {
                     .args(["-sd".as_ref(), store.as_os_str()])
                     .args(["-l".as_ref(), log.as_os_str()])
                     .envs(passwords.iter().map(|(name, value)| (name, value)))
+                    // A terminal's Ctrl-C is not for the bus: what drains still needs it.
+                    .process_group(0)
                     .stdin(Stdio::null())
                     .kill_on_drop(true)
                     .spawn()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use megabrain_bus::Bus;
-use megabrain_router::{Router, RouterMessage};
+use megabrain_router::{OpenAsks, Router, RouterMessage};
 use megabrain_runtime::supervision::{GuardHandle, ModelActor, ModelMessage, ModelSpec, SharedRoster};
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{Name, Presence};
@@ -14,6 +14,7 @@ pub struct Supervisor {
     pub(crate) bus: Bus,
     pub(crate) guard: GuardHandle,
     pub(crate) roster: SharedRoster,
+    pub(crate) asks: OpenAsks,
 }
 
 /// What the [`Supervisor`] is told.
@@ -99,8 +100,13 @@ impl Supervisor {
         config: &megabrain_router::Config,
         node: &Name,
     ) -> Result<ActorRef<RouterMessage>, ActorProcessingErr> {
-        let router =
-            Router { bus: self.bus.clone(), roster: self.roster.clone(), config: config.clone(), node: node.clone() };
+        let router = Router {
+            bus: self.bus.clone(),
+            roster: self.roster.clone(),
+            config: config.clone(),
+            node: node.clone(),
+            asks: self.asks.clone(),
+        };
         Ok(Actor::spawn_linked(None, router, (), myself.get_cell()).await?.0)
     }
 

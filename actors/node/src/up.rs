@@ -11,6 +11,8 @@ use megabrain_schemas::{ModelState, Presence};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::brain::Brain;
+use crate::check::{self, PlanArgs};
+use crate::cli::Globals;
 use crate::node::Node;
 use crate::pull::{Options, Puller, Reporter};
 
@@ -21,14 +23,14 @@ use crate::pull::{Options, Puller, Reporter};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  megabrain up                          the brain of ./megabrain.toml, or else the starter brain\n  \
-    megabrain up brains/workstation.toml --check   what would it need?\n  \
-    NATS_URL=nats://10.0.0.2:4222 megabrain up second.toml   join the bus of another machine"
+    megabrain up other.toml --check       what would it need? As `megabrain plan` shows\n  \
+    NATS_URL=nats://10.0.0.2:4222 megabrain up second.toml\n                                        join the bus of another machine"
 )]
 pub struct UpArgs {
     /// The brain file [default: ./megabrain.toml, or else the starter brain].
-    #[arg(value_name = "BRAIN")]
+    #[arg(value_name = "FILE")]
     brain_file: Option<PathBuf>,
-    /// Start nothing: say what the brain would need, and whether this machine has it.
+    /// Start nothing: say what the brain would need, and whether this machine has it, as `megabrain plan` does.
     #[arg(long)]
     check: bool,
     /// Log lines as JSON.
@@ -40,12 +42,13 @@ pub struct UpArgs {
 ///
 /// # Errors
 /// The brain file, the bus.
-pub async fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    if args.check {
+        let plan = PlanArgs { brain_file: args.brain_file.clone() };
+        return check::run(&plan, globals).await;
+    }
     let brain = Brain::load(args.brain_file.as_deref())?;
     let puller = Arc::new(Puller::new(Options::from_env(), Reporter::auto())?);
-    if args.check {
-        return crate::check::run(&brain, &puller).await;
-    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let began = Instant::now();

@@ -24,5 +24,6 @@ mod timeline;
 
 pub use choose::{Wish, choose};
 pub use config::Config;
+pub use open_asks::OpenAsks;
 pub use policy::{All, First, Next, Policy, Settled};
 pub use router::{Router, RouterMessage};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use megabrain_schemas::{Fault, FaultKind, Name};
 use tokio_util::sync::CancellationToken;
 
-/// The open questions, by work. Cheap to clone.
+/// The open questions, by work. Cheap to clone: a router that is started again goes on with the same.
 #[derive(Clone)]
-pub(crate) struct OpenAsks {
+pub struct OpenAsks {
     limit: usize,
     open: Arc<Mutex<HashMap<Name, CancellationToken>>>,
 }
@@ -21,8 +21,14 @@ pub(crate) struct OpenAsk {
 }
 
 impl OpenAsks {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// None so far, and at most so many at the same time.
+    pub fn new(limit: usize) -> Self {
         Self { limit, open: Arc::default() }
+    }
+
+    /// How many there are now.
+    pub fn count(&self) -> usize {
+        self.lock().len()
     }
 
     /// # Errors

@@ -33,6 +33,8 @@ pub struct Router {
     pub config: Config,
     /// A name of its own on the bus: the node's.
     pub node: Name,
+    /// The questions that are open, for whoever wants to know how many.
+    pub asks: OpenAsks,
 }
 
 /// What a router is told.
@@ -66,7 +68,7 @@ impl Actor for Router {
             bus: self.bus.clone(),
             roster: self.roster.clone(),
             config: self.config.clone(),
-            asks: OpenAsks::new(self.config.max_asks),
+            asks: self.asks.clone(),
             probes,
             blobs: OnceCell::new(),
             legs: Semaphore::new(self.config.max_legs_in_flight.max(1)),

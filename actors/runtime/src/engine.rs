@@ -19,6 +19,15 @@ pub trait Engine: Sized + 'static {
     /// The model's own table of the brain file. Use `deny_unknown_fields`.
     type Config: DeserializeOwned + Send + 'static;
 
+    /// Refuses settings that `load` would refuse before it opens a file: what their types do not say, such as ranges, and
+    /// what this build of the actor cannot do. `megabrain up --check` asks it of every model.
+    ///
+    /// # Errors
+    /// [`LoadError::Config`], naming the setting.
+    fn check(_config: &Self::Config) -> Result<(), LoadError> {
+        Ok(())
+    }
+
     /// Loads the model. May take minutes; reports with [`Host::progress`].
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use megabrain_bus::{Incoming, Requests, trace};
+use megabrain_bus::{Bus, Incoming, Link, Requests, trace};
 use megabrain_schemas::subject::Address;
 use megabrain_schemas::{Capability, Name};
 use tokio::sync::watch;
@@ -100,9 +100,11 @@ impl Intake {
     }
 
     /// Frees the slots of callers that cannot be reached any more when the bus goes away.
-    pub(crate) async fn heed_link(self, mut link: tokio::sync::watch::Receiver<megabrain_bus::Link>) {
+    pub(crate) async fn heed_link(self, bus: Bus) {
+        bus.connected().await;
+        let mut link = bus.watch_link();
         while link.changed().await.is_ok() {
-            if *link.borrow_and_update() == megabrain_bus::Link::Down {
+            if *link.borrow_and_update() == Link::Down {
                 tracing::warn!(open = self.open.admitted_now(), "the bus is away");
                 self.open.stop_all(Stop::BusAway);
             } else {

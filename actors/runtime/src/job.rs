@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use megabrain_bus::Responder;
-use megabrain_schemas::{Capability, Codec, Fault, FaultKind, Media, Name, Request};
+use megabrain_schemas::{AttachmentRequest, Capability, Codec, Fault, FaultKind, Media, Name, Request};
 use serde::Serialize;
 
 use crate::host::Host;
@@ -44,6 +44,19 @@ impl Job {
         let request: R = self.codec().decode(&self.payload)?;
         request.check()?;
         Ok(request)
+    }
+
+    /// Reads the request as an attachment that the router sent to a media type in [`crate::Profile::accepts`].
+    ///
+    /// Blocks as [`Job::media`] does.
+    ///
+    /// # Errors
+    /// As [`Job::request`] and [`Job::media`].
+    pub fn attachment(&self) -> Result<Attached, Fault> {
+        let request: AttachmentRequest = self.codec().decode(&self.payload)?;
+        request.check()?;
+        let bytes = self.media(&request.attachment, "attachment")?;
+        Ok(Attached { bytes, mime: request.attachment.mime, prompt: request.prompt })
     }
 
     /// The bytes of a piece of media: its inline data, or fetched from the blob store and checked against its name.
@@ -135,6 +148,17 @@ impl fmt::Debug for Job {
             .field("capability", &self.capability)
             .finish_non_exhaustive()
     }
+}
+
+/// What somebody attached to a question.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its media type, where the caller told it.
+    pub mime: Option<String>,
+    /// The question that it came with.
+    pub prompt: Option<String>,
 }
 
 /// Tells whether a job should end, without the job itself: for callbacks of native engines.

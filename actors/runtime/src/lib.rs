@@ -21,7 +21,7 @@ pub mod supervision;
 pub use about::resident_bytes;
 pub use engine::{Engine, Gauges, LoadError, Profile, STEP_BOUND, Step};
 pub use host::{Host, Waker};
-pub use job::{Interrupt, Job};
+pub use job::{Attached, Interrupt, Job};
 pub use options::{Options, bus_credentials};
 pub use run::run;
 

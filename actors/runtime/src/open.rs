@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use megabrain_schemas::{Fault, FaultKind, Name};
+use tokio::sync::Notify;
 
 use crate::host::Waker;
 use crate::report::Reporter;
@@ -84,6 +85,7 @@ pub(crate) struct Open {
     reporter: Reporter,
     probe_prefix: String,
     waker: Waker,
+    emptied: Notify,
 }
 
 impl Open {
@@ -102,6 +104,7 @@ impl Open {
             reporter,
             probe_prefix,
             waker,
+            emptied: Notify::new(),
         }
     }
 
@@ -171,6 +174,9 @@ impl Open {
         }
         self.reporter.finished(open.key);
         let admitted = self.admitted.fetch_sub(1, Ordering::AcqRel);
+        if admitted == 1 {
+            self.emptied.notify_waiters();
+        }
         if open.is_running.load(Ordering::Relaxed) {
             let running = self.running.fetch_sub(1, Ordering::AcqRel);
             self.note_duration(open.arrived.elapsed());
@@ -243,6 +249,17 @@ impl Open {
         self.admitted.load(Ordering::Acquire)
     }
 
+    /// Waits until nothing is open.
+    pub(crate) async fn until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.admitted_now() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     pub(crate) fn finished_so_far(&self) -> (u64, u64) {
         (self.finished.load(Ordering::Relaxed), self.faults.load(Ordering::Relaxed))
     }
@@ -265,5 +282,29 @@ impl Open {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<OpenWork>>>> {
         self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_last_work_is_awaited() {
+        let (events, _inbound) = std::sync::mpsc::channel();
+        let open = Arc::new(Open::new(1, 1, Reporter::default(), String::new(), Waker::new(events)));
+        open.until_empty().await;
+        let admit = |work: &str| open.admit(&Name::new(work).unwrap(), None, 0, None).unwrap();
+        let (first, last) = (admit("first"), admit("last"));
+        let waiting = tokio::spawn({
+            let open = open.clone();
+            async move { open.until_empty().await }
+        });
+        tokio::task::yield_now().await;
+        open.finished(&first, false);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "one is still open");
+        open.finished(&last, false);
+        tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     }
 }

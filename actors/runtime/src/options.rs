@@ -20,6 +20,9 @@ pub struct Options {
     /// The model's settings as a JSON object: its table of the brain file.
     #[arg(long, default_value = "{}", value_name = "JSON")]
     pub config: String,
+    /// Load and serve nothing: only say what is wrong with the settings.
+    #[arg(long)]
+    pub check: bool,
     /// Works that wait for a slot; one more is refused as `overloaded`.
     #[arg(long, default_value_t = 64)]
     pub queue: usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use megabrain_bus::{Bus, Requests, trace};
-use megabrain_schemas::{Capability, CoreShares, Fault, Name, subject};
+use megabrain_schemas::{Capability, Codec, CoreShares, Fault, Name, subject};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -33,21 +33,22 @@ pub fn run<E: Engine>() -> ExitCode {
     let options = Options::parse();
     let format = if options.log_json { trace::LogFormat::Json } else { trace::LogFormat::Text };
     let _telemetry = trace::init(&format!("megabrain-{}", E::ACTOR), LOG_FILTER, format);
-    let config = match serde_json::from_str::<E::Config>(&options.config) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("megabrain-{}: the settings of model {} cannot be read: {error}", E::ACTOR, options.name);
-            return ExitCode::from(CANNOT_LOAD);
-        }
-    };
-    let spawn: SpawnEngine = Box::new(move |host, events, waker| EngineThread::spawn::<E>(config, host, events, waker));
+    let config = settings::<E>(&options.config);
+    if options.check {
+        let Err(error) = config else { return ExitCode::SUCCESS };
+        eprintln!("{error}");
+        return ExitCode::from(CANNOT_LOAD);
+    }
+    let spawn = config.map(|config| -> SpawnEngine {
+        Box::new(move |host, events, waker| EngineThread::spawn::<E>(config, host, events, waker))
+    });
     live_or_tell(&options, E::ACTOR, spawn)
 }
 
 /// Starts the engine's thread: all that is different from actor to actor. The rest is compiled once for all of them.
 type SpawnEngine = Box<dyn FnOnce(&Host, Receiver<Event>, Waker) -> EngineThread>;
 
-fn live_or_tell(options: &Options, actor: &'static str, spawn: SpawnEngine) -> ExitCode {
+fn live_or_tell(options: &Options, actor: &'static str, spawn: Result<SpawnEngine, LoadError>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -68,6 +69,19 @@ fn live_or_tell(options: &Options, actor: &'static str, spawn: SpawnEngine) -> E
     }
 }
 
+/// Reads the settings and checks what their types do not say.
+fn settings<E: Engine>(json: &str) -> Result<E::Config, LoadError> {
+    let read = Codec::Json.decode::<E::Config>(json.as_bytes());
+    let config = read.map_err(|error| {
+        let error = error.to_string();
+        // A place in the JSON that the node made of the brain file tells nobody anything.
+        let what = error.split(" at line ").next().unwrap_or(&error);
+        LoadError::Config(format!("its settings cannot be used: {what}"))
+    })?;
+    E::check(&config)?;
+    Ok(config)
+}
+
 /// Why a program ends other than by being told to.
 #[derive(Debug, thiserror::Error)]
 enum Ending {
@@ -81,7 +95,7 @@ enum Ending {
     Signals(#[from] std::io::Error),
 }
 
-async fn live(options: &Options, actor: &str, spawn: SpawnEngine) -> Result<(), Ending> {
+async fn live(options: &Options, actor: &str, spawn: Result<SpawnEngine, LoadError>) -> Result<(), Ending> {
     let instance = options.instance();
     let bus = connect(options, &instance).await?;
     let (events, inbound) = channel();
@@ -90,6 +104,13 @@ async fn live(options: &Options, actor: &str, spawn: SpawnEngine) -> Result<(), 
     let about = About::new(actor, options, &instance, host.clone(), bus.clone());
     let mut stop = StopSignals::new(options.node.is_some())?;
 
+    let spawn = match spawn {
+        Ok(spawn) => spawn,
+        Err(error) => {
+            about.cannot_load(&error).await;
+            return Err(error.into());
+        }
+    };
     tokio::spawn(about.clone().beat());
     let mut engine = spawn(&host, inbound, waker.clone());
     let profile = tokio::select! {
@@ -118,7 +139,7 @@ async fn live(options: &Options, actor: &str, spawn: SpawnEngine) -> Result<(), 
     };
     tokio::spawn(intake.clone().heed_cancels(bus.watch(subject::EVERY_CANCEL).await?));
     tokio::spawn(intake.clone().heed_probes(bus.subscribe(&format!("{probes}.*"), None).await?));
-    tokio::spawn(intake.clone().heed_link(bus.watch_link()));
+    tokio::spawn(intake.clone().heed_link(bus.clone()));
     if let Some(node) = &options.node {
         heed_shares(&bus, node, options.name.clone(), host, events.clone()).await?;
     }
@@ -135,7 +156,9 @@ async fn live(options: &Options, actor: &str, spawn: SpawnEngine) -> Result<(), 
     let _ = tokio::time::timeout(Duration::from_secs(1), async { while takers.join_next().await.is_some() {} }).await;
     about.draining();
     tracing::info!(open = open.admitted_now(), "draining");
-    until_empty(&open, Duration::from_millis(options.drain_ms)).await;
+    if tokio::time::timeout(Duration::from_millis(options.drain_ms), open.until_empty()).await.is_err() {
+        tracing::warn!(open = open.admitted_now(), "not finished in time: the node answers for what is left");
+    }
     reporter.flush(&bus, &instance, &options.name);
     let _ = events.send(Event::Quit);
     // A bus that is away is not waited for.
@@ -193,18 +216,6 @@ async fn heed_shares(bus: &Bus, node: &Name, model: Name, host: Host, events: Se
         }
     });
     Ok(())
-}
-
-/// Waits until nothing is open, for at most this long.
-async fn until_empty(open: &Open, limit: Duration) {
-    let empty = async {
-        while open.admitted_now() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(limit, empty).await.is_err() {
-        tracing::warn!(open = open.admitted_now(), "not finished in time: the node answers for what is left");
-    }
 }
 
 /// What tells this program to stop.

@@ -60,6 +60,11 @@ impl Engine for Speech {
 
     type Config = Config;
 
+    fn check(config: &Config) -> Result<(), LoadError> {
+        config.check()?;
+        config.device().map(drop)
+    }
+
     fn load(config: Config, host: &Host) -> Result<Self, LoadError> {
         config.check()?;
         let (device, parameters) = config.device()?;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use megabrain_bus::{Bus, Call, Target};
 use megabrain_schemas::EchoRequest;
-use megabrain_tests::{Brain, name};
+use megabrain_tests::{Brain, STARTER, name};
 
-use crate::models::{BRAIN, all_ready, chat, transcribe};
+use crate::models::{all_ready, chat, transcribe};
 use crate::report::{Bound, Report, median};
 
 /// The models that compute; by default each has the same share.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Measures each model alone and then all together, in turns.
 pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let (rounds, window) = if quick { (1, Duration::from_secs(10)) } else { (3, Duration::from_secs(20)) };
-    let mut brain = Brain::start(BRAIN).await;
+    let mut brain = Brain::start(STARTER).await;
     all_ready(&mut brain).await;
     let bus = brain.client().await;
     // The first answer of each is not measured.

@@ -5,30 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use megabrain_bus::{Bus, Call, Frame, Target};
-use megabrain_node::pull::{Source, ensure_one};
+use megabrain_node::pull::{Options, Puller, Reporter, Source};
 use megabrain_schemas::{ChatRequest, Media, Message, TranscribeRequest};
-use megabrain_tests::{Brain, media, name, programs};
+use megabrain_tests::{Brain, STARTER, media, name, programs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use crate::report::{Bound, Report, median, median_ratio};
-
-/// The starter brain's models, and echo beside them.
-pub(crate) const BRAIN: &str = r#"
-[models.fast]
-actor = "llm"
-weights = "smollm2-135m"
-[models.deep]
-actor = "llm"
-weights = "qwen2.5-coder-0.5b"
-device = "ram"
-[models.whisper]
-actor = "speech"
-weights = "whisper-tiny.en"
-[models.echo]
-actor = "echo"
-"#;
 
 /// Something that takes more than `TOKENS` to answer.
 pub(crate) const PROMPT: &str = "Tell a long story about a lighthouse keeper, with every detail of one day.";
@@ -62,13 +46,14 @@ struct BareSpeech {
 /// Measures coming up, both language models, and Whisper.
 pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let rounds = if quick { 1 } else { 5 };
+    let puller = Puller::new(Options::from_env(), Reporter::auto())?;
     let weights = Weights {
-        fast: ensure_one(&Source::Artefact("smollm2-135m".into())).await?,
-        deep: ensure_one(&Source::Artefact("qwen2.5-coder-0.5b".into())).await?,
-        whisper: ensure_one(&Source::Artefact("whisper-tiny.en".into())).await?,
+        fast: puller.fetch(&Source::Artefact("smollm2-135m".into())).await?,
+        deep: puller.fetch(&Source::Artefact("qwen2.5-coder-0.5b".into())).await?,
+        whisper: puller.fetch(&Source::Artefact("whisper-tiny.en".into())).await?,
     };
     coming_up(&weights, rounds, report).await?;
-    let mut brain = Brain::start(BRAIN).await;
+    let mut brain = Brain::start(STARTER).await;
     all_ready(&mut brain).await;
     let bus = brain.client().await;
     for (model, path, device) in [("fast", &weights.fast, "auto"), ("deep", &weights.deep, "ram")] {
@@ -91,7 +76,7 @@ async fn coming_up(weights: &Weights, rounds: usize, report: &mut Report) -> any
     for _ in 0..rounds {
         let loads = bare_loads(weights).await?;
         let began = Instant::now();
-        let mut brain = Brain::start(BRAIN).await;
+        let mut brain = Brain::start(STARTER).await;
         all_ready(&mut brain).await;
         let took = began.elapsed().as_secs_f64();
         brain.stop();

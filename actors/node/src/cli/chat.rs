@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::ask::ended_early;
 use crate::cli::render::{self, BytesAs};
-use crate::cli::{Globals, Interrupted, fault, format, output, session};
+use crate::cli::{Globals, Interrupted, Usage, fault, format, output, session};
 
 /// Talk with one model.
 ///
@@ -23,6 +23,7 @@ use crate::cli::{Globals, Interrupted, fault, format, output, session};
     cat report.txt | megabrain chat deep - --system \"Summarise in three sentences.\"")]
 pub struct ChatArgs {
     /// Whom to talk with [default: whom the router picks]
+    #[arg(value_parser = model)]
     model: Option<Name>,
     /// What to say; `-` reads standard input
     text: Option<String>,
@@ -170,6 +171,13 @@ impl Talk<'_> {
     }
 }
 
+/// The name of a model; what is none was most likely meant to be said.
+fn model(text: &str) -> Result<Name, Usage> {
+    let first =
+        |_| Usage(format!("this is no model's name, which comes before the text: megabrain chat fast {text:?}"));
+    Name::new(text).map_err(first)
+}
+
 /// Tokens per second of writing: reading the prompt is told apart, as the time to the first token.
 fn speed(reply: &ChatReply) -> String {
     let ChatReply { usage, timings, .. } = reply;
@@ -208,6 +216,12 @@ mod tests {
     use megabrain_schemas::{FinishReason, Timings, Usage};
 
     use super::*;
+
+    #[test]
+    fn a_text_without_a_model_is_told_where_the_model_goes() {
+        assert_eq!(model("fast").unwrap(), Name::new("fast").unwrap());
+        assert!(model("Hello there").unwrap_err().to_string().contains("megabrain chat fast \"Hello there\""));
+    }
 
     #[test]
     fn speed_is_what_the_tokens_after_the_first_took() {

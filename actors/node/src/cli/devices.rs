@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use megabrain_schemas::Name;
 
 use crate::cli::Globals;
+use crate::node::actor_program;
 
 /// The actor that knows: it is the one that holds ggml's backends.
-const ACTOR: &str = "megabrain-llm";
+const ACTOR: &str = "llm";
 
 /// Show what models can live on: memory and graphics cards.
 ///
@@ -20,15 +22,7 @@ const ACTOR: &str = "megabrain-llm";
 pub struct DevicesArgs {}
 
 pub(crate) async fn run(_: DevicesArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
-    let own = std::env::current_exe().context("where this program lies is not known")?;
-    let path = own.with_file_name(ACTOR);
-    if !path.exists() {
-        anyhow::bail!(
-            "{} is not there: it belongs beside {} (`make build` builds both)",
-            path.display(),
-            own.display()
-        );
-    }
+    let path = actor_program(&Name::sanitized(ACTOR))?;
     let status = tokio::process::Command::new(&path)
         .arg("--devices")
         .args(globals.json.then_some("--json"))

@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use megabrain_bus::ConnectError;
 use megabrain_schemas::{Fault, FaultKind};
 
 use crate::connection::ConnectionError;
+use crate::node::NodeError;
 
 /// The command line makes no sense, in a way that its parser cannot see. Exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn connection_hint(error: &anyhow::Error) -> Option<String> {
-    match error.downcast_ref::<ConnectionError>()? {
-        ConnectionError::Bus(ConnectError::Connect { .. }) => {
-            Some("is NATS_URL right, and does NATS_USER with NATS_PASSWORD fit it? `megabrain env` prints those of a brain that runs here".into())
-        }
+    let of_node = || match error.downcast_ref::<NodeError>() {
+        Some(NodeError::Connection(error)) => Some(error),
         _ => None,
+    };
+    let ConnectionError::Bus(error) = error.downcast_ref::<ConnectionError>().or_else(of_node)? else { return None };
+    if error.is_refusal() {
+        return Some(
+            "do user and password fit this bus? `megabrain env` prints those of a brain that runs here; for another, see \
+             nats.conf"
+                .into(),
+        );
     }
+    let away =
+        "is NATS_URL right, and does a server run there? Without NATS_URL, the brain that runs here is found by itself";
+    error.may_pass().then(|| away.into())
 }
 
 /// What a person can do about a fault.
@@ -82,7 +91,9 @@ fn hint(fault: &Fault) -> Option<String> {
     match fault.kind {
         FaultKind::InvalidRequest => Some("`megabrain <command> --help` shows what a command takes".into()),
         FaultKind::NotFound => {
-            Some("`megabrain models` lists the models; what was stored as a blob is gone when its life is over".into())
+            let of_blob =
+                fault.message.contains("blob").then_some("what is stored as a blob is gone when its life is over");
+            Some(of_blob.unwrap_or("`megabrain models` lists the models").into())
         }
         FaultKind::TooLarge => Some(
             "`megabrain ask --attach FILE` sends large files by reference; the limit is max_payload in nats.conf"

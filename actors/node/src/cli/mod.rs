@@ -11,16 +11,16 @@ mod chat;
 mod devices;
 mod env;
 mod fault;
-mod format;
+pub(crate) mod format;
 mod media;
 mod models;
 mod nats;
-mod output;
+pub(crate) mod output;
 mod render;
 mod session;
 mod status;
 mod survey;
-mod table;
+pub(crate) mod table;
 mod transcribe;
 
 use std::process::ExitCode;
@@ -53,26 +53,17 @@ pub struct Globals {
 
 /// The commands that talk to a running brain.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "what is written here, clap would show instead of what stands at the arguments")]
 pub enum Command {
-    /// Ask the brain, with sound, pictures or documents attached
     Ask(AskArgs),
-    /// Talk with one model
     Chat(ChatArgs),
-    /// Write down what is said in a file
     Transcribe(TranscribeArgs),
-    /// Show every model: state, device, memory, load
     Models(ModelsArgs),
-    /// Show nodes and models; fails if a model is not ready
     Status(StatusArgs),
-    /// Show what models can live on: memory and graphics cards
     Devices(DevicesArgs),
-    /// Print the bus' address and password for a shell
     Env(EnvArgs),
-    /// Send a plain NATS request
     Req(ReqArgs),
-    /// Publish a plain NATS message
     Pub(PubArgs),
-    /// Listen to plain NATS messages
     Sub(SubArgs),
 }
 

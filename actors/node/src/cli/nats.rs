@@ -121,8 +121,10 @@ pub(crate) async fn publish(args: PubArgs, globals: &Globals) -> anyhow::Result<
     let body = bytes_of(args.body).await?;
     let bus = session::connect(globals).await?;
     bus.publish_with_headers(&args.subject, None, &args.header, body).await?;
-    bus.flush().await?;
-    Ok(ExitCode::SUCCESS)
+    match bus.refusal().await {
+        Some(refusal) if refusal.contains(&args.subject) => Err(Fault::new(FaultKind::Unauthorized, refusal).into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 pub(crate) async fn subscribe(args: SubArgs, globals: &Globals) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@
 //! (a thread of the runtime could not be: the runtime's end would wait for it).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -137,8 +137,14 @@ impl Hub {
 
     /// Tells whether an earlier run left a part of the file.
     pub(super) fn has_part(&self, file: &HubFile, about: &Description) -> bool {
-        let blob = self.blob(file, about);
+        let blob = self.blob(file, &about.etag);
         blob.exists() || blob.with_extension("part").exists()
+    }
+
+    /// How many bytes of the file an earlier run left.
+    pub(super) fn kept(&self, file: &HubFile, etag: &str) -> u64 {
+        let blob = self.blob(file, etag);
+        size_of(&blob).or_else(|| size_of(&blob.with_extension("part"))).unwrap_or(0)
     }
 
     /// Brings a file, going on where an earlier run stopped, and gives its place in `folder`. The caller checks it, moves
@@ -149,7 +155,7 @@ impl Hub {
         about: &Description,
         meter: Arc<Meter>,
     ) -> Result<PathBuf, HubError> {
-        let blob = self.blob(file, about);
+        let blob = self.blob(file, &about.etag);
         let part = blob.with_extension("part");
         let mut failures = 0;
         loop {
@@ -195,7 +201,7 @@ impl Hub {
 
     /// Deletes what is kept of a file, and the repository's folder if nothing else grows there.
     pub(super) fn forget(&self, file: &HubFile, about: &Description) {
-        let (blob, repository) = (self.blob(file, about), self.repository(file));
+        let (blob, repository) = (self.blob(file, &about.etag), self.repository(file));
         for extension in ["", "part", "lock"] {
             let _ = fs::remove_file(blob.with_extension(extension));
         }
@@ -211,8 +217,8 @@ impl Hub {
         self.folder.join(repo(file).folder_name())
     }
 
-    fn blob(&self, file: &HubFile, about: &Description) -> PathBuf {
-        self.repository(file).join("blobs").join(Path::new(&about.etag))
+    fn blob(&self, file: &HubFile, etag: &str) -> PathBuf {
+        self.repository(file).join("blobs").join(etag)
     }
 
     fn api(&self) -> Result<Api, HubError> {

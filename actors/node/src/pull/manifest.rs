@@ -119,13 +119,6 @@ impl Manifest {
         self.artefacts.iter().find(|artefact| artefact.name == name)
     }
 
-    /// The names of the starter set, in the manifest's order.
-    #[must_use]
-    pub fn starter(&self) -> Vec<String> {
-        let starter = self.artefacts.iter().filter(|artefact| artefact.starter);
-        starter.map(|artefact| artefact.name.clone()).collect()
-    }
-
     /// Every name, for a message.
     pub(super) fn names(&self) -> String {
         let names: Vec<&str> = self.artefacts.iter().map(|artefact| artefact.name.as_str()).collect();
@@ -152,7 +145,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(manifest.find("smollm2-135m").unwrap().hub.is_some());
-        assert!(manifest.starter().contains(&"whisper-tiny.en".to_owned()));
+        assert!(manifest.find("whisper-tiny.en").unwrap().starter);
     }
 
     #[test]

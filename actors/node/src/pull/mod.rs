@@ -3,11 +3,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), megabrain_node::pull::PullError> {
-//! use megabrain_node::pull::{self, Reporter};
-//! let paths = pull::ensure(&["smollm2-135m".to_owned()], Reporter::auto()).await?;
+//! use megabrain_node::pull::{Options, Puller, Reporter, Source};
+//! let puller = Puller::new(Options::from_env(), Reporter::auto())?;
+//! let path = puller.fetch(&Source::Artefact("smollm2-135m".to_owned())).await?;
 //! # Ok(()) }
 //! ```
 
+mod extent;
 mod hub;
 pub mod manifest;
 mod options;
@@ -16,7 +18,6 @@ mod registry;
 mod source;
 mod store;
 
-use std::collections::BTreeMap;
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,9 +31,10 @@ use manifest::{Artefact, Manifest};
 use registry::Scripts;
 use store::{Store, sha256, size_of};
 
+pub use extent::Extent;
 pub use hub::HubError;
 pub use manifest::HubFile;
-pub use options::{Options, cache_dir, offline};
+pub use options::{Options, cache_dir};
 pub use progress::{Event, Reporter, Stage};
 pub use source::{Source, parts};
 
@@ -103,32 +105,6 @@ pub enum PullError {
     },
 }
 
-/// Makes sure that everything named lies on this machine, with the options of the environment, and tells where.
-/// A name is any form of [`Source`]; a relative path is meant from the current folder. What is cached costs a look at
-/// each file's size. Dropping the future stops waiting; what was fetched is kept.
-///
-/// # Errors
-/// The first [`PullError`]. All names are understood before anything is fetched.
-pub async fn ensure(names: &[String], reporter: Reporter) -> Result<BTreeMap<String, PathBuf>, PullError> {
-    Puller::new(Options::from_env(), reporter)?.ensure(names, Path::new("")).await
-}
-
-/// Like [`ensure`] for one source that [`resolve`] gave.
-///
-/// # Errors
-/// Why it cannot be had.
-pub async fn ensure_one(source: &Source) -> Result<PathBuf, PullError> {
-    Puller::new(Options::from_env(), Reporter::auto())?.fetch(source).await
-}
-
-/// Tells what kind of thing `text` names, by the manifest of this program; see [`Source::parse`].
-///
-/// # Errors
-/// [`PullError::Unknown`], [`PullError::HubSyntax`].
-pub fn resolve(text: &str, base: &Path) -> Result<Source, PullError> {
-    Source::parse(text, base, &Manifest::parse(manifest::EMBEDDED)?)
-}
-
 /// Fetches files into one cache folder.
 #[derive(Debug)]
 pub struct Puller {
@@ -167,27 +143,16 @@ impl Puller {
         })
     }
 
+    /// The folder that files are fetched into.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.store.root()
+    }
+
     /// The manifest in use.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// Like [`ensure`], with relative paths meant from `base`: the brain file's folder.
-    ///
-    /// # Errors
-    /// The first [`PullError`]. All names are understood before anything is fetched.
-    pub async fn ensure(&self, names: &[String], base: &Path) -> Result<BTreeMap<String, PathBuf>, PullError> {
-        let mut sources = BTreeMap::new();
-        for name in names {
-            sources.insert(name.clone(), Source::parse(name, base, &self.manifest)?);
-        }
-        let mut paths = BTreeMap::new();
-        for (name, source) in sources {
-            let path = self.fetch(&source).await?;
-            paths.insert(name, path);
-        }
-        Ok(paths)
     }
 
     /// Tells where the file of `source` lies, if it is there and checked; fetches nothing.
@@ -206,7 +171,8 @@ impl Puller {
         }
     }
 
-    /// Brings what `source` names and tells where it lies: for a GGUF in parts, where its first part lies.
+    /// Brings what `source` names and tells where it lies: for a GGUF in parts, where its first part lies. What is cached
+    /// costs a look at each file's size. Dropping the future stops waiting; what was fetched is kept.
     ///
     /// # Errors
     /// Why it cannot be had.

@@ -59,12 +59,6 @@ pub fn cache_dir() -> PathBuf {
     Options::from_env().cache
 }
 
-/// Whether nothing may be fetched; see [`Options::offline`].
-#[must_use]
-pub fn offline() -> bool {
-    Options::from_env().offline
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

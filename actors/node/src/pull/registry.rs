@@ -13,8 +13,11 @@ use super::PullError;
 use super::manifest::Artefact;
 use super::progress::{Event, Meter, Reporter};
 
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("pull.py", include_str!("../../../../models/pull.py")),
+    ("artefacts.py", include_str!("../../../../models/artefacts.py")),
+    ("progress.py", include_str!("../../../../models/progress.py")),
+    ("registry.py", include_str!("../../../../models/registry.py")),
     ("convert_whisper.py", include_str!("../../../../models/convert_whisper.py")),
     ("upcycle.py", include_str!("../../../../models/upcycle.py")),
 ];

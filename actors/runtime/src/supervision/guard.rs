@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use megabrain_bus::{Bus, RawMessage, Roster, Sighting};
 use megabrain_schemas::subject::{Address, event};
 use megabrain_schemas::{Fault, FaultKind, ModelState, Name, NodePresence, Presence, WorkReport};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::cores::Cores;
 use super::open_table::{OpenRequest, OpenTable};
@@ -27,12 +29,20 @@ const IDLE: Duration = Duration::from_millis(50);
 
 /// Who was heard lately; shared with the router.
 #[derive(Clone, Default)]
-pub struct SharedRoster(Arc<Mutex<Roster>>);
+pub struct SharedRoster {
+    roster: Arc<Mutex<Roster>>,
+    changes: Arc<Notify>,
+}
 
 impl SharedRoster {
     /// The roster, for a short look.
     pub fn lock(&self) -> MutexGuard<'_, Roster> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next presence that is heard: after this call, not after the first poll.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changes.notified()
     }
 }
 
@@ -128,6 +138,8 @@ impl Guard {
         } else {
             self.ready_since.remove(&instance);
         }
+        drop(roster);
+        self.roster.changes.notify_waiters();
     }
 
     pub(super) fn died(&mut self, presence: Presence) {

@@ -44,6 +44,8 @@ pub struct ModelSpec {
     pub environment: Vec<(String, String)>,
     /// How long it may take to finish what runs when told to stop.
     pub drain: Duration,
+    /// How often it was tried before in vain.
+    pub restarts: u32,
 }
 
 /// Keeps one process of a model alive.
@@ -97,6 +99,7 @@ impl Actor for ModelActor {
         let presence = Presence {
             actor: spec.actor.clone(),
             node: Some(spec.node.clone()),
+            restarts: spec.restarts,
             ..Presence::unknown(&spec.instance, &spec.model)
         };
         myself.cast(ModelMessage::Start)?;

@@ -1,0 +1,291 @@
+//! Does every message come out of both codecs as it went in, and does nothing that comes in make them panic?
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod generated;
+mod types;
+
+use megabrain_schemas::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use types::{CODECS, decode_as_everything, every_golden, round_trips};
+
+fn name() -> impl Strategy<Value = Name> {
+    "[A-Za-z0-9_-]{1,64}".prop_map(|text| Name::new(text).unwrap())
+}
+
+fn finite() -> impl Strategy<Value = f64> {
+    prop::num::f64::NORMAL | prop::num::f64::ZERO
+}
+
+fn small() -> impl Strategy<Value = f32> {
+    prop::num::f32::NORMAL | prop::num::f32::ZERO
+}
+
+fn data() -> impl Strategy<Value = Data> {
+    vec(any::<u8>(), 0..300).prop_map(Data)
+}
+
+fn media() -> impl Strategy<Value = Media> {
+    (option::of(".*"), option::of(data()), option::of(any::<[u8; 4]>().prop_map(|bytes| BlobRef::of(&bytes))))
+        .prop_map(|(mime, data, blob)| Media { mime, data, blob })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    (0..FaultKind::ALL.len(), ".*", any::<bool>(), option::of(any::<u64>())).prop_map(
+        |(kind, message, retryable, retry_after_ms)| Fault {
+            kind: FaultKind::ALL[kind],
+            message,
+            retryable,
+            retry_after_ms,
+        },
+    )
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    any::<(u32, u32)>().prop_map(|(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens })
+}
+
+fn finish_reason() -> impl Strategy<Value = FinishReason> {
+    prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length)]
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    (prop_oneof![Just(Role::System), Just(Role::User), Just(Role::Assistant)], ".*")
+        .prop_map(|(role, content)| Message { role, content })
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let words =
+        (option::of(".*"), vec(media(), 0..4), option::of(vec(name(), 0..3)), option::of(".*"), option::of(name()));
+    let numbers = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<Option<u64>>(),
+        any::<Option<u32>>(),
+        option::of(small()),
+        any::<Option<u32>>(),
+    );
+    (words, numbers).prop_map(
+        |((text, attachments, models, session, work), (all, stream, deadline_ms, max_tokens, temperature, seed))| {
+            let policy = if all { Policy::All } else { Policy::First };
+            Ask { text, attachments, models, policy, stream, deadline_ms, max_tokens, temperature, seed, session, work }
+        },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let modality = prop_oneof![Just(Modality::Audio), Just(Modality::Image), Just(Modality::Text)];
+    (any::<u32>(), modality, name(), option::of(finite()), option::of(finite()), ".*", option::of(small())).prop_map(
+        |(attachment, modality, model, t0_ms, t1_ms, text, confidence)| Evidence {
+            attachment: attachment as usize,
+            modality,
+            model,
+            t0_ms,
+            t1_ms,
+            text,
+            confidence,
+        },
+    )
+}
+
+fn leg() -> impl Strategy<Value = LegReport> {
+    let status = prop_oneof![
+        Just(LegStatus::Ok),
+        Just(LegStatus::Failed),
+        Just(LegStatus::Late),
+        Just(LegStatus::Cancelled),
+        Just(LegStatus::Skipped)
+    ];
+    (".*", ".*", option::of(name()), option::of(status), option::of(finite()), finite(), option::of(fault())).prop_map(
+        |(leg, subject, model, status, queued_ms, took_ms, error)| LegReport {
+            leg,
+            subject,
+            model,
+            status,
+            queued_ms,
+            took_ms,
+            error,
+        },
+    )
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    (name(), ".*", finish_reason(), usage(), finite()).prop_map(|(model, text, finish_reason, usage, took_ms)| Answer {
+        model,
+        text,
+        finish_reason,
+        usage,
+        took_ms,
+    })
+}
+
+fn ask_reply() -> impl Strategy<Value = AskReply> {
+    let own =
+        (option::of(name()), ".*", option::of(name()), option::of(finish_reason()), option::of(usage()), finite());
+    (own, vec(answer(), 0..3), vec(evidence(), 0..3), vec(leg(), 0..3)).prop_map(
+        |((work, text, model, finish_reason, usage, took_ms), answers, evidence, legs)| AskReply {
+            work,
+            text,
+            model,
+            finish_reason,
+            usage,
+            answers,
+            evidence,
+            legs,
+            took_ms,
+        },
+    )
+}
+
+fn chat() -> impl Strategy<Value = ChatRequest> {
+    let words = (option::of(".*"), vec(message(), 0..4), vec(".*", 0..3), option::of(".*"), option::of(name()));
+    let numbers = (
+        any::<Option<u32>>(),
+        option::of(small()),
+        option::of(small()),
+        any::<Option<u32>>(),
+        any::<bool>(),
+        any::<Option<u64>>(),
+    );
+    (words, numbers).prop_map(
+        |((model, messages, stop, session, work), (max_tokens, temperature, top_p, seed, stream, deadline_ms))| {
+            ChatRequest {
+                model,
+                messages,
+                max_tokens,
+                temperature,
+                top_p,
+                seed,
+                stop,
+                stream,
+                session,
+                deadline_ms,
+                work,
+            }
+        },
+    )
+}
+
+fn segment() -> impl Strategy<Value = Segment> {
+    (finite(), finite(), ".*", option::of(small())).prop_map(|(t0_ms, t1_ms, text, confidence)| Segment {
+        t0_ms,
+        t1_ms,
+        text,
+        confidence,
+    })
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let read = (".*", prop::array::uniform8(small()), small()).prop_map(|(text, [a, b, c, d, e, f, g, h], score)| {
+        Read { text, corners: [[a, b], [c, d], [e, f], [g, h]], score }
+    });
+    let label = (".*", small()).prop_map(|(label, score)| Classified { label, score });
+    let description = (".*", ".*").prop_map(|(text, by)| Description { text, by });
+    (any::<u32>(), any::<u32>(), option::of(vec(label, 0..3)), option::of(vec(read, 0..3)), option::of(description))
+        .prop_map(|(width, height, classify, read, describe)| Seen { width, height, classify, read, describe })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn asking_round_trips(ask in ask(), reply in ask_reply(), leg in leg(), evidence in evidence(), fault in fault(), media in media()) {
+        round_trips(&ask);
+        round_trips(&reply);
+        round_trips(&AskFrame { leg: Some(leg), ..AskFrame::default() });
+        round_trips(&AskFrame { evidence: Some(evidence), ..AskFrame::default() });
+        round_trips(&AskFrame { delta: ask.text.clone(), model: ask.work.clone(), ..AskFrame::default() });
+        round_trips(&AttachmentRequest { attachment: media, prompt: ask.text.clone() });
+        round_trips(&FaultReply::new(ask.work, fault));
+    }
+
+    #[test]
+    fn chatting_and_embedding_round_trip(
+        chat in chat(), message in option::of(message()), finish_reason in finish_reason(), usage in usage(), times in prop::array::uniform4(finite()),
+        vectors in vec(vec(small(), 0..8), 0..4), delta in ".*",
+    ) {
+        let [queued_ms, prompt_ms, first_token_ms, total_ms] = times;
+        round_trips(&EmbedRequest { input: chat.stop.clone() });
+        round_trips(&chat);
+        round_trips(&ChatReply { message, finish_reason, usage, timings: Timings { queued_ms, prompt_ms, first_token_ms, total_ms } });
+        round_trips(&ChatFrame { delta });
+        round_trips(&EmbedReply { embeddings: vectors, usage });
+    }
+
+    #[test]
+    fn media_round_trips(
+        media in media(), text in ".*", language in option::of(".*"), segments in vec(segment(), 0..3), number in finite(), speed in option::of(small()),
+        stream in any::<bool>(), deadline_ms in any::<Option<u64>>(), work in option::of(name()), count in any::<Option<u32>>(), seen in vec(seen(), 0..3),
+    ) {
+        round_trips(&TranscribeRequest { model: language.clone(), audio: media.clone(), language: language.clone(), stream, deadline_ms, work });
+        round_trips(&TranscribeReply { text: text.clone(), language: text.clone(), duration_ms: number, segments: segments.clone(), queued_ms: number });
+        for segment in segments {
+            round_trips(&TranscribeFrame { segment });
+        }
+        for format in [AudioFormat::Wav, AudioFormat::Flac, AudioFormat::Opus] {
+            round_trips(&SpeakRequest { text: text.clone(), voice: language.clone(), speed, format, stream });
+        }
+        round_trips(&SpeakReply { audio: media.clone(), duration_ms: number });
+        let tasks = stream.then(|| vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]);
+        round_trips(&SeeRequest { images: vec![media.clone()], tasks, prompt: language, top_k: count });
+        round_trips(&SeeReply { results: seen });
+        round_trips(&SplitRequest { video: media, frames: count, fps: speed });
+        let blob = BlobRef::of(text.as_bytes());
+        round_trips(&SplitFrame { frame: Some(VideoFrame { blob: blob.clone(), t_ms: number }), sound: None });
+        round_trips(&SplitFrame { frame: None, sound: Some(VideoSound { blob, t0_ms: number, duration_ms: number }) });
+        round_trips(&SplitReply { frames: count.unwrap_or(0), duration_ms: number });
+    }
+
+    #[test]
+    fn echoes_and_events_round_trip(
+        text in option::of(".*"), data in option::of(data()), attachment in option::of(media()), delay_ms in any::<u64>(), stream in any::<bool>(),
+        names in prop::array::uniform3(name()), counts in any::<[u32; 6]>(), bytes in any::<[u64; 3]>(), share in option::of(small()), rate in finite(), keys in vec(any::<u64>(), 0..8),
+        stamp in (option::of(name()), option::of(name()), any::<Option<u64>>(), any::<bool>()),
+    ) {
+        round_trips(&EchoRequest { text: text.clone(), data: data.clone(), attachment, delay_ms, stream });
+        round_trips(&EchoReply { text: text.clone(), data: data.clone() });
+        round_trips(&AttachmentReply { text: text.clone(), data });
+        let [instance, model, other] = names;
+        for state in [ModelState::Starting, ModelState::Loading, ModelState::Ready, ModelState::Draining, ModelState::Backoff, ModelState::Failed] {
+            round_trips(&Presence {
+                node: Some(other.clone()), state, capabilities: vec![Capability::of::<ChatRequest>()], accepts: text.clone().into_iter().collect(),
+                device: text.clone(), slots: counts[0], queue_limit: counts[1], context: Some(counts[2]), queued: counts[3], in_flight: counts[4],
+                finished: bytes[0], faults: bytes[1], tokens_per_second: rate, memory_bytes: bytes[2], progress: share, reason: text.clone(),
+                retry_after_ms: Some(delay_ms), pid: counts[5], ..Presence::unknown(&instance, &model)
+            });
+        }
+        round_trips(&NodePresence { router: stream, asks_in_flight: counts[0], up_ms: bytes[0], ..NodePresence::default() });
+        round_trips(&WorkReport { model: model.clone(), taken: keys.clone(), finished: keys });
+        round_trips(&CoreShares { threads: [(model, counts[0]), (other, counts[1])].into() });
+        let (work, model, seq, done) = stamp;
+        round_trips(&Stamp { work, model, seq, done });
+        round_trips(&Cancel {});
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(body in vec(any::<u8>(), 0..512), header in option::of(".*")) {
+        let _ = Codec::detect(header.as_deref(), &body);
+        for codec in CODECS {
+            decode_as_everything(codec, &body);
+        }
+        // Past the first byte, where it is a map.
+        let packed = [b"\x81".as_slice(), &body].concat();
+        decode_as_everything(Codec::MessagePack, &packed);
+        let json = format!("{{\"text\":{}", String::from_utf8_lossy(&body));
+        decode_as_everything(Codec::Json, json.as_bytes());
+    }
+
+    #[test]
+    fn no_changed_byte_makes_decoding_panic(pick in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        static GOLDEN: std::sync::LazyLock<Vec<(Codec, Vec<u8>)>> = std::sync::LazyLock::new(|| {
+            let mut all = Vec::new();
+            every_golden(|_, codec, body| all.push((codec, body.to_vec())));
+            all
+        });
+        let (codec, mut body) = pick.get(&GOLDEN).clone();
+        let place = place.index(body.len());
+        body[place] = byte;
+        decode_as_everything(codec, &body);
+    }
+}
