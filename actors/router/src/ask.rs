@@ -1,7 +1,7 @@
 //! How is one question answered? Legs out, evidence in, models asked, answer joined.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -16,6 +16,7 @@ use crate::choose::Wish;
 use crate::leg::{EndedLeg, begun, ended, meta_of, millis, run};
 use crate::plan::{PlannedLeg, answering, attachment_leg};
 use crate::policy::{Next, Policy, Settled};
+use crate::probe::Probe;
 use crate::router::Shared;
 use crate::{evidence, plan};
 
@@ -25,12 +26,6 @@ pub(crate) struct Frames {
     probe: Probe,
 }
 
-/// The subject that the server reports a vanished caller on, used now and then.
-pub(crate) struct Probe {
-    pub(crate) subject: String,
-    pub(crate) last: Instant,
-}
-
 impl Frames {
     pub(crate) fn new(responder: Option<Responder>, probe: Probe) -> Self {
         Self { responder, probe }
@@ -38,11 +33,7 @@ impl Frames {
 
     fn send(&mut self, frame: &AskFrame) {
         let Some(responder) = &mut self.responder else { return };
-        let due = self.probe.last.elapsed() > Duration::from_millis(250);
-        if due {
-            self.probe.last = Instant::now();
-        }
-        responder.frame(frame, due.then(|| self.probe.subject.clone()));
+        responder.frame(frame, self.probe.due());
     }
 
     fn leg(&mut self, report: &LegReport) {

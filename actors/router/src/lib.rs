@@ -16,6 +16,7 @@ mod leg;
 mod open_asks;
 mod plan;
 mod policy;
+mod probe;
 mod router;
 
 pub use choose::{Wish, choose};
