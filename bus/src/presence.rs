@@ -89,6 +89,13 @@ impl Roster {
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
     }
 
+    /// Counts one more work in flight at an instance, until its next presence says how many there are.
+    pub fn count_sent(&mut self, instance: &Name) {
+        if let Some((presence, _)) = self.seen.get_mut(instance) {
+            presence.in_flight = presence.in_flight.saturating_add(1);
+        }
+    }
+
     /// Drops and gives those who were not heard lately.
     pub fn take_silent(&mut self) -> Vec<Presence> {
         let silent: Vec<Name> = self

@@ -189,9 +189,11 @@ impl Responder {
         }
     }
 
-    /// Passes on a message that somebody else has answered with; gives itself back unless it was the last.
-    pub fn relay(self, payload: Bytes, is_last: bool) -> Option<Self> {
-        let message = Outgoing { subject: self.reply.clone(), reply: None, headers: None, payload };
+    /// Passes on a message that somebody else has answered with; gives itself back unless it was the last. For `probe`,
+    /// see [`Responder::frame`].
+    pub fn relay(self, payload: Bytes, is_last: bool, probe: Option<String>) -> Option<Self> {
+        let reply = probe.filter(|_| !is_last).map(Subject::from);
+        let message = Outgoing { subject: self.reply.clone(), reply, headers: None, payload };
         match self.bus.send_now(message) {
             Err(fault) if is_last => {
                 self.fail(&fault);

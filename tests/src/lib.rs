@@ -8,6 +8,9 @@
     reason = "a harness fails by panicking"
 )]
 
+mod server;
+mod works;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +20,9 @@ use megabrain_node::connection::{Connection, Role};
 use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub use server::Server;
+pub use works::Works;
 
 /// The models of the starter brain.
 pub const STARTER: &str = r#"
@@ -41,6 +47,8 @@ pub struct Brain {
     node: Child,
     folder: TempDir,
     name: Name,
+    /// Of the bus that it was given; it writes that of its own to a file.
+    given: Option<Connection>,
 }
 
 /// The folder of the built programs.
@@ -89,12 +97,30 @@ impl Brain {
 
     /// As [`Brain::start`], with variables for the processes of the brain.
     pub async fn start_with(models: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn("", models, environment).with_bus().await
+    }
+
+    /// As [`Brain::start`], with more lines for the `[brain]` table.
+    pub async fn start_as(settings: &str, models: &str) -> Self {
+        Self::spawn(settings, models, &[]).with_bus().await
+    }
+
+    /// Starts `megabrain up` on a bus of the test's own, which need not be there yet. Waits for nothing.
+    pub fn start_on(server: &Server, models: &str) -> Self {
+        let variables = server.environment();
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut brain = Self::spawn("", models, &variables);
+        brain.given = Some(server.connection().clone());
+        brain
+    }
+
+    fn spawn(settings: &str, models: &str, environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a folder");
         let name = name(&format!("test{}", std::process::id()));
         let store = folder.path().join("bus").display().to_string();
         let file = folder.path().join("brain.toml");
         let text = format!(
-            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}"
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}"
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
@@ -103,10 +129,13 @@ impl Brain {
             .stdout(log.try_clone().expect("log"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("megabrain up: {error}"));
-        let mut brain = Self { node, folder, name };
-        brain.until(Duration::from_secs(60), "the bus", |brain| brain.file().exists()).await;
-        brain
+            .unwrap_or_else(|error| panic!("{}: {error}: run `make build`", program.display()));
+        Self { node, folder, name, given: None }
+    }
+
+    async fn with_bus(mut self) -> Self {
+        self.until(Duration::from_secs(60), "the bus", |brain| brain.file().exists()).await;
+        self
     }
 
     /// Waits until every one of these models serves.
@@ -137,6 +166,9 @@ impl Brain {
 
     /// Address and passwords.
     pub fn connection(&self) -> Connection {
+        if let Some(given) = &self.given {
+            return given.clone();
+        }
         let bytes = std::fs::read(self.file()).expect("connection file");
         serde_json::from_slice(&bytes).expect("connection file")
     }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Target};
 use megabrain_node::connection::Role;
-use megabrain_schemas::{Ask, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, Name};
+use megabrain_schemas::subject::event;
+use megabrain_schemas::{
+    Ask, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
+};
 use megabrain_tests::{Brain, name};
 
 const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
@@ -129,7 +132,7 @@ async fn media_by_reference_is_stored_once_checked_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_load_is_told_with_its_reason_and_the_rest_works() {
+async fn a_model_that_cannot_load_is_told_with_its_reason_and_tried_with_growing_delay_and_the_rest_works() {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("garbage.gguf");
     std::fs::write(&weights, b"this is no model").unwrap();
@@ -137,7 +140,17 @@ async fn a_model_that_cannot_load_is_told_with_its_reason_and_the_rest_works() {
     let mut brain = Brain::start(&format!("{ECHO}{bad}")).await;
     brain.ready(&["echo"], LIMIT).await;
     let bus = brain.client().await;
-    brain.until(LIMIT, "the reason", |brain| brain.log().matches("model down").count() >= 2).await;
+    let mut downs = bus.events::<Presence>(event::DOWN, None).await.unwrap();
+    let mut delays = Vec::new();
+    while delays.len() < 4 {
+        let down = tokio::time::timeout(LIMIT, downs.next()).await.expect("it is not tried again").unwrap().body;
+        // The process says why; the node, when it will be started again.
+        if down.state == ModelState::Backoff {
+            assert!(down.reason.as_deref().is_some_and(|reason| reason.contains("garbage.gguf")), "{down:?}");
+            delays.push(down.retry_after_ms.expect("when"));
+        }
+    }
+    assert!(delays.windows(2).all(|pair| pair[1] == pair[0] * 2), "the delay does not grow: {delays:?}");
     let reply = fault(&bus, "mb.v1.chat.bad", "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}").await;
     assert_eq!(reply.error.kind, FaultKind::Unavailable, "{}", reply.error);
     assert!(reply.error.message.contains("garbage.gguf"), "{}", reply.error);

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;
-use megabrain_schemas::Capability;
-use megabrain_tests::{Brain, name};
+use megabrain_schemas::{Capability, Media, TranscribeRequest};
+use megabrain_tests::{Brain, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
 
@@ -39,4 +39,18 @@ async fn the_llm_actor_keeps_its_promises() {
     let short = chat("Say hello.", r#""max_tokens":8,"stream":true"#);
     let long = chat("Write a very long story about the sea.", r#""max_tokens":3000,"temperature":1"#);
     check(models, "fast", "chat", &short, &long).await;
+}
+
+#[tokio::test]
+async fn the_speech_actor_keeps_its_promises() {
+    let models = "[models.whisper]\nactor = \"speech\"\nweights = \"whisper-tiny.en\"\n";
+    let transcribe = |mime: &str, sound: Vec<u8>, stream: bool| {
+        let audio = Media::inline(mime, sound);
+        let request = TranscribeRequest { model: None, audio, language: None, stream, deadline_ms: None, work: None };
+        serde_json::to_string(&request).unwrap()
+    };
+    let short = transcribe("audio/wav", media("question.wav"), true);
+    // Ogg files one after the other are one file: more than two minutes of speech.
+    let long = transcribe("audio/ogg", media("question-opus.ogg").repeat(24), false);
+    check(models, "whisper", "transcribe", &short, &long).await;
 }

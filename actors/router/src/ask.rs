@@ -1,6 +1,6 @@
 //! How is one question answered? Legs out, evidence in, models asked, answer joined.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -17,6 +17,7 @@ use crate::gather::{Gathered, gather};
 use crate::leg::{begun, ended, meta_of, millis};
 use crate::plan::{PlannedLeg, answering, attachment_leg};
 use crate::policy::{Next, Policy, Settled};
+use crate::probe::Probe;
 use crate::router::Shared;
 use crate::{evidence, plan};
 
@@ -26,12 +27,6 @@ pub(crate) struct Frames {
     probe: Probe,
 }
 
-/// The subject that the server reports a vanished caller on, used now and then.
-pub(crate) struct Probe {
-    pub(crate) subject: String,
-    pub(crate) last: Instant,
-}
-
 impl Frames {
     pub(crate) fn new(responder: Option<Responder>, probe: Probe) -> Self {
         Self { responder, probe }
@@ -39,11 +34,7 @@ impl Frames {
 
     pub(crate) fn send(&mut self, frame: &AskFrame) {
         let Some(responder) = &mut self.responder else { return };
-        let due = self.probe.last.elapsed() > Duration::from_millis(250);
-        if due {
-            self.probe.last = Instant::now();
-        }
-        responder.frame(frame, due.then(|| self.probe.subject.clone()));
+        responder.frame(frame, self.probe.due());
     }
 
     pub(crate) fn leg(&mut self, report: &LegReport) {

@@ -3,10 +3,18 @@
 use megabrain_bus::{Bus, Incoming, Meta};
 use megabrain_schemas::{Capability, Fault, Name, subject};
 
+use crate::probe::Probe;
+
 /// Tries each model in turn until one answers; a fault that another model could mend goes on to the next.
 ///
 /// Once frames have been relayed there is no way back: a fault after them is the answer.
-pub(crate) async fn relay(bus: Bus, capability: Capability, models: Vec<Name>, incoming: Incoming) {
+pub(crate) async fn relay(
+    bus: Bus,
+    capability: Capability,
+    models: Vec<Name>,
+    incoming: Incoming,
+    mut probe: Probe,
+) {
     let Incoming { payload, meta, mut responder, .. } = incoming;
     let mut last = Fault::unavailable(format!("no model is configured for {capability}"), 1000);
     for (number, model) in models.iter().enumerate() {
@@ -24,7 +32,7 @@ pub(crate) async fn relay(bus: Bus, capability: Capability, models: Vec<Name>, i
             match stream.next_raw().await {
                 Some(Ok((stamp, body))) => {
                     relayed = true;
-                    responder = match responder.relay(body, stamp.done) {
+                    responder = match responder.relay(body, stamp.done, probe.due()) {
                         Some(responder) => responder,
                         None => return,
                     };

@@ -1,6 +1,6 @@
 //! How does a request that names a capability find its instance? One look at the roster, one message on.
 
-use megabrain_bus::{Bus, Incoming};
+use megabrain_bus::{Bus, Incoming, Roster};
 use megabrain_runtime::supervision::SharedRoster;
 use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, subject};
 use serde::Deserialize;
@@ -18,18 +18,24 @@ pub(crate) struct Peek {
 
 /// Passes a request on to the best instance. Its answer skips the router.
 pub(crate) fn forward(bus: &Bus, roster: &SharedRoster, capability: &Capability, incoming: Incoming, peek: &Peek) {
-    let subject = {
-        let roster = roster.lock();
-        instance_for(&roster, capability, peek)
-    };
+    let subject = subject_for(&mut roster.lock(), capability, peek);
     let sent = subject.and_then(|subject| bus.forward(&subject, &incoming));
     if let Err(fault) = sent {
         incoming.responder.fail(&fault);
     }
 }
 
-/// The subject of the instance that should work on this.
-fn instance_for(roster: &megabrain_bus::Roster, capability: &Capability, peek: &Peek) -> Result<String, Fault> {
+/// The subject of the instance that should work on this. It counts as sent there: of a second's requests, all would
+/// otherwise go to the one that was the least busy at the second's beginning.
+fn subject_for(roster: &mut Roster, capability: &Capability, peek: &Peek) -> Result<String, Fault> {
+    let Presence { model, instance, .. } = instance_for(roster, capability, peek)?;
+    let (subject, instance) = (subject::instance(capability, model, instance), instance.clone());
+    roster.count_sent(&instance);
+    Ok(subject)
+}
+
+/// The instance that should work on this.
+fn instance_for<'r>(roster: &'r Roster, capability: &Capability, peek: &Peek) -> Result<&'r Presence, Fault> {
     let named = peek
         .model
         .as_deref()
@@ -42,14 +48,11 @@ fn instance_for(roster: &megabrain_bus::Roster, capability: &Capability, peek: &
         .filter(|presence| named.as_ref().is_none_or(|model| presence.model == *model))
         .collect();
     let wish = Wish { session: peek.session.as_deref() };
-    match choose(&serving, wish) {
-        Some(presence) => Ok(subject::instance(capability, &presence.model, &presence.instance)),
-        None => Err(nobody_ready(roster, capability, named.as_ref())),
-    }
+    choose(&serving, wish).ok_or_else(|| nobody_ready(roster, capability, named.as_ref()))
 }
 
 /// Why nobody can work on this now.
-pub(crate) fn nobody_ready(roster: &megabrain_bus::Roster, capability: &Capability, named: Option<&Name>) -> Fault {
+pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Option<&Name>) -> Fault {
     let Some(model) = named else {
         let loading: Vec<&str> = roster
             .all()
@@ -75,5 +78,28 @@ pub(crate) fn nobody_ready(roster: &megabrain_bus::Roster, capability: &Capabili
             let reason = presence.reason.as_deref().unwrap_or("it is loading");
             Fault::unavailable(format!("model {model} is not ready: {reason}"), presence.retry_after_ms.unwrap_or(1000))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_one_second_are_spread_over_the_instances() {
+        let (mut roster, capability) = (Roster::default(), Capability::new("echo").unwrap());
+        for (instance, slots) in [("a", 4), ("b", 8)] {
+            let (instance, model) = (Name::new(instance).unwrap(), Name::new("echo").unwrap());
+            roster.note(Presence {
+                capabilities: vec![capability.clone()],
+                state: ModelState::Ready,
+                slots,
+                ..Presence::unknown(&instance, &model)
+            });
+        }
+        let sent: Vec<String> =
+            (0..12).map(|_| subject_for(&mut roster, &capability, &Peek::default()).unwrap()).collect();
+        let to_a = sent.iter().filter(|subject| *subject == "mb.v1.echo.echo.a").count();
+        assert_eq!(to_a, 4, "each according to its slots: {sent:?}");
     }
 }

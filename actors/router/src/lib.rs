@@ -18,6 +18,7 @@ mod leg;
 mod open_asks;
 mod plan;
 mod policy;
+mod probe;
 mod router;
 mod split;
 mod timeline;

@@ -13,10 +13,11 @@ use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use crate::Config;
-use crate::ask::{Asking, Frames, Probe};
+use crate::ask::{Asking, Frames};
 use crate::fallback::relay;
 use crate::forward::{Peek, forward};
 use crate::open_asks::OpenAsks;
+use crate::probe::Probe;
 
 /// Every subject of the router: `mb.v1.ask` and `mb.v1.<capability>`.
 const SUBJECTS: &str = "mb.v1.*";
@@ -99,8 +100,10 @@ impl Actor for Router {
         };
         let on_gone = tokio::spawn(async move {
             while let Some(message) = gone.next().await {
-                if let (true, Some(work)) = (message.no_responders, message.subject.rsplit('.').next()) {
-                    shared.asks.cancel(work);
+                let work = message.subject.rsplit('.').next().and_then(|token| Name::new(token).ok());
+                if let (true, Some(work)) = (message.no_responders, work) {
+                    // Whoever works on it hears that, the questions of this router among them.
+                    shared.bus.cancel(&work);
                 }
             }
         });
@@ -153,7 +156,8 @@ fn route(shared: &Arc<Shared>, capability: Capability, incoming: Incoming) {
     };
     match shared.config.prefer.get(&capability) {
         Some(models) if peek.model.is_none() => {
-            shared.bus.spawn(relay(shared.bus.clone(), capability, models.clone(), incoming));
+            let probe = Probe::new(&shared.probes, &incoming.meta.work);
+            shared.bus.spawn(relay(shared.bus.clone(), capability, models.clone(), incoming, probe));
         }
         _ => forward(&shared.bus, &shared.roster, &capability, incoming, &peek),
     }
@@ -182,7 +186,7 @@ async fn answer(shared: Arc<Shared>, incoming: Incoming) {
     };
     let deadline = meta.deadline.unwrap_or(began + shared.config.default_deadline);
     let work = meta.work.clone();
-    let probe = Probe { subject: format!("{}.{work}", shared.probes), last: began };
+    let probe = Probe::new(&shared.probes, &work);
     let is_stream = ask.stream;
     let (for_frames, for_answer) = if is_stream { (Some(responder), None) } else { (None, Some(responder)) };
     let mut frames = Frames::new(for_frames, probe);

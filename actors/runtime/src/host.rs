@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use megabrain_bus::{BlobStore, Bus};
@@ -13,6 +14,8 @@ use crate::driver::Event;
 
 /// Blobs past this size are refused: 1 GiB.
 const MAX_BLOB: usize = 1 << 30;
+/// While a blob is fetched, an interruption is looked for this often.
+const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// The engine's view of its process. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -69,11 +72,22 @@ impl Host {
         self.0.waker.clone()
     }
 
-    /// Fetches a blob, blocking the calling thread.
-    pub(crate) fn blob(&self, blob: &BlobRef) -> Result<Bytes, Fault> {
+    /// Fetches a blob, blocking the calling thread until it is there or there is an `interruption`.
+    pub(crate) fn blob(&self, blob: &BlobRef, interruption: impl Fn() -> Option<Fault>) -> Result<Bytes, Fault> {
+        let fetched = async { self.store().await?.get(blob, MAX_BLOB).await };
+        let interrupted = async {
+            loop {
+                if let Some(fault) = interruption() {
+                    return fault;
+                }
+                tokio::time::sleep(LOOK_UP).await;
+            }
+        };
         self.0.runtime.block_on(async {
-            let store = self.store().await?;
-            store.get(blob, MAX_BLOB).await
+            tokio::select! {
+                blob = fetched => blob,
+                fault = interrupted => Err(fault),
+            }
         })
     }
 

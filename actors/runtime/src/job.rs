@@ -65,12 +65,12 @@ impl Job {
     ///
     /// # Errors
     /// `invalid_request` if the media names no source or two, `not_found` if the blob is gone, `unavailable` if the
-    /// bus is away.
+    /// bus is away; [`Job::interruption`] if there is one before the blob is there.
     pub fn media(&self, media: &Media, what: &str) -> Result<Bytes, Fault> {
         media.check(what)?;
         match (&media.data, &media.blob) {
             (Some(data), _) => Ok(Bytes::copy_from_slice(&data.0)),
-            (None, Some(blob)) => self.host.blob(blob),
+            (None, Some(blob)) => self.host.blob(blob, || self.interruption()),
             (None, None) => Err(Fault::invalid(format!("{what} is empty"))),
         }
     }

@@ -13,6 +13,7 @@ use whisper_rs::{WhisperContext, WhisperContextParameters};
 use crate::collect::Limits;
 use crate::config::Config;
 use crate::cores::Cores;
+use crate::desk::Desk;
 use crate::language::Languages;
 use crate::transcribe::Transcriber;
 use crate::weights;
@@ -23,6 +24,7 @@ pub(crate) struct Speech {
     /// To the workers. Holds as many jobs as there are workers, which is as many as the runtime has open.
     jobs: Option<SyncSender<Job>>,
     workers: Vec<JoinHandle<()>>,
+    desks: Vec<Arc<Desk>>,
     shared: Arc<Shared>,
     device: String,
 }
@@ -84,14 +86,15 @@ impl Engine for Speech {
         let (jobs, inbox) = sync_channel(config.slots);
         let inbox = Arc::new(Mutex::new(inbox));
         let mut workers = Vec::with_capacity(config.slots);
-        for slot in 0..config.slots {
+        let desks: Vec<Arc<Desk>> = (0..config.slots).map(|_| Arc::default()).collect();
+        for (slot, desk) in desks.iter().enumerate() {
             let transcriber = Transcriber::new(&context).map_err(LoadError::Engine)?;
-            let (worker, inbox) = (Worker::new(transcriber, shared.clone()), inbox.clone());
+            let (worker, inbox) = (Worker::new(transcriber, desk.clone(), shared.clone()), inbox.clone());
             let thread = thread::Builder::new().name(format!("whisper-{slot}")).spawn(move || serve(worker, &inbox));
             workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
             host.progress((slot + 1) as f32 / config.slots as f32);
         }
-        Ok(Self { jobs: Some(jobs), workers, shared, device })
+        Ok(Self { jobs: Some(jobs), workers, desks, shared, device })
     }
 
     fn profile(&self) -> Profile {
@@ -106,15 +109,20 @@ impl Engine for Speech {
     }
 
     fn start(&mut self, job: Job) {
-        // A worker is free, or about to be. Were all gone, the job would be dropped, which answers `worker_lost`.
+        // A worker is free, or about to be: it may still have to look up from an interrupted job. Were all gone, the job
+        // would be dropped, which answers `worker_lost`.
         if let Some(jobs) = &self.jobs {
             let _ = jobs.try_send(job);
         }
     }
 
-    /// Nothing: the workers compute, and see for themselves that a job was interrupted.
+    /// Nothing: the workers compute.
     fn step(&mut self) -> Step {
         Step::Idle
+    }
+
+    fn interrupted(&mut self) {
+        self.desks.iter().for_each(|desk| desk.clear_interrupted());
     }
 
     fn set_threads(&mut self, threads: usize) {

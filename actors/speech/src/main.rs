@@ -7,6 +7,7 @@ mod config;
 mod cores;
 mod cut;
 mod decode;
+mod desk;
 mod engine;
 mod language;
 mod resample;
