@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use megabrain_bus::{Incoming, Requests, trace};
+use megabrain_bus::{Incoming, Refused, Requests, trace};
 use megabrain_schemas::subject::Address;
 use megabrain_schemas::{Fault, Name};
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ impl Intake {
         loop {
             tokio::select! {
                 biased;
-                incoming = requests.next() => match incoming {
+                incoming = requests.next_or_refused() => match incoming {
                     Some(incoming) => self.take(incoming),
                     None => return,
                 },
@@ -37,13 +37,20 @@ impl Intake {
             }
         }
         requests.drain().await;
-        while let Some(incoming) = requests.next().await {
+        while let Some(incoming) = requests.next_or_refused().await {
             self.take(incoming);
         }
     }
 
-    fn take(&self, incoming: Incoming) {
-        let Incoming { subject, payload, meta, responder, .. } = incoming;
+    fn take(&self, incoming: Result<Incoming, Refused>) {
+        match incoming {
+            Ok(incoming) => self.admit(incoming),
+            Err(Refused { reply, work }) => self.open.refused(work_key(&reply, work.as_ref())),
+        }
+    }
+
+    fn admit(&self, incoming: Incoming) {
+        let Incoming { subject, payload, meta, is_named, responder, .. } = incoming;
         let (Some(Address::Model(capability, _) | Address::Instance(capability, ..)), reply) =
             (Address::parse(&subject), responder.reply())
         else {
@@ -51,12 +58,14 @@ impl Intake {
             return;
         };
         let deadline = meta.deadline.or_else(|| Instant::now().checked_add(self.default_deadline));
-        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), work_key(reply), deadline);
+        let key = work_key(reply, is_named.then_some(&meta.work));
+        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), key, deadline);
         let open = match admitted {
             Ok(open) => open,
             Err(fault) => {
                 tracing::debug!(%subject, queued = self.open.queued_now(), %fault, "request refused");
                 responder.fail(&fault);
+                self.open.refused(key);
                 return;
             }
         };

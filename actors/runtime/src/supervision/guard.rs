@@ -15,7 +15,7 @@ use megabrain_schemas::{Fault, FaultKind, ModelState, Name, NodePresence, Presen
 use tokio::sync::mpsc;
 
 use super::cores::Cores;
-use super::open_table::{OpenRequest, OpenTable};
+use super::open_table::{OpenRequest, OpenTable, Place};
 
 /// Where the server tells that a client's connection was closed (imported from the system account by `nats.conf`).
 const DISCONNECTS: &str = "$SYS.ACCOUNT.MB.DISCONNECT";
@@ -122,8 +122,7 @@ impl Guard {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                Some(sighting) = models.next() => self.see(sighting),
-                Some(sighting) = instances.next() => self.see(sighting),
+                biased;
                 Some(message) = disconnects.next() => self.closed(&message),
                 presence = deaths.recv() => match presence {
                     Some(presence) => self.died(presence),
@@ -139,6 +138,9 @@ impl Guard {
                         self.bus_away();
                     }
                 }
+                // In this order, so that a request is seen before the report that it was taken.
+                Some(sighting) = models.next() => self.see(sighting),
+                Some(sighting) = instances.next() => self.see(sighting),
             }
         }
     }
@@ -210,8 +212,8 @@ impl Guard {
 
     fn sweep(&mut self) {
         self.answer_for_the_dead();
-        for key in self.table.untaken() {
-            self.judge_untaken(key);
+        for place in self.table.untaken() {
+            self.judge_untaken(place);
         }
         self.end_work();
     }
@@ -239,13 +241,13 @@ impl Guard {
         }
     }
 
-    fn judge_untaken(&mut self, key: u64) {
-        let Some(open) = self.table.get(key) else { return };
+    fn judge_untaken(&mut self, place: Place) {
+        let Some(open) = self.table.get(place) else { return };
         match self.verdict(open) {
-            Verdict::Wait => self.table.ask_again(key),
-            Verdict::NotMine => drop(self.table.take_key(key)),
+            Verdict::Wait => self.table.ask_again(place),
+            Verdict::NotMine => drop(self.table.take_place(place)),
             Verdict::Answer(fault) => {
-                let open = self.table.take_key(key);
+                let open = self.table.take_place(place);
                 self.answer(open, &fault);
             }
         }
@@ -291,10 +293,8 @@ impl Guard {
 
     fn answer(&self, lost: impl IntoIterator<Item = OpenRequest>, fault: &Fault) {
         for open in lost {
-            for _ in 0..open.count {
-                tracing::debug!(model = %open.model, kind = %fault.kind, "answered for a model");
-                self.bus.answer_for(open.reply.clone(), open.codec, open.work.clone(), fault);
-            }
+            tracing::debug!(model = %open.model, kind = %fault.kind, "answered for a model");
+            self.bus.answer_for(open.reply, open.codec, open.work, fault);
         }
     }
 
