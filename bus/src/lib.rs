@@ -23,7 +23,7 @@ pub use connect::{Bus, ConnectError, Credentials, Link, Options};
 pub use meta::Meta;
 pub use presence::{Event, EventStream, Roster};
 pub use raw::{RawMessage, RawSubscription};
-pub use serve::{Incoming, Requests, Responder};
+pub use serve::{Incoming, Refused, Requests, Responder};
 pub use service::{ServiceDescription, ServiceInfo, ServiceStats};
 pub use stream::{Frame, FrameStream};
 pub use watch::{Sighting, Sightings};

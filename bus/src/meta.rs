@@ -138,6 +138,11 @@ pub(crate) fn codec_of(map: Option<&HeaderMap>, body: &[u8]) -> Result<Codec, De
     Codec::detect(content_type, body)
 }
 
+/// The work that a header names, if it is a name.
+pub(crate) fn work_of(map: Option<&HeaderMap>) -> Option<Name> {
+    map.and_then(|map| map.get(headers::WORK)).and_then(|value| Name::new(value.as_str()).ok())
+}
+
 fn number<T: std::str::FromStr>(text: Option<&str>, name: &str) -> Result<Option<T>, Fault> {
     text.map(|text| {
         text.trim()

@@ -20,6 +20,8 @@ pub struct Incoming {
     pub payload: Bytes,
     /// What its headers (or body) say of it.
     pub meta: Meta,
+    /// True if a header names its work: then bystanders, who do not read bodies, know it too.
+    pub is_named: bool,
     /// Its `Content-Type`, where it has one.
     pub content_type: Option<String>,
     /// The way back.
@@ -39,6 +41,14 @@ impl Incoming {
         }
         (!map.is_empty()).then_some(map)
     }
+}
+
+/// A request that could not be understood, and was answered so.
+pub struct Refused {
+    /// Where the fault went.
+    pub reply: Subject,
+    /// Its work, where a header names it.
+    pub work: Option<Name>,
 }
 
 /// Requests of one subscription.
@@ -70,14 +80,27 @@ impl Requests {
     /// lets a responder publish to any reply subject, so a forged one would make us write where its sender may not.
     pub async fn next(&mut self) -> Option<Incoming> {
         loop {
+            if let Ok(incoming) = self.next_or_refused().await? {
+                return Some(incoming);
+            }
+        }
+    }
+
+    /// As [`Requests::next`], and tells what was refused, for whoever keeps books.
+    pub async fn next_or_refused(&mut self) -> Option<Result<Incoming, Refused>> {
+        loop {
             let message = self.subscriber.next().await?;
             let Some(reply) = inbox_of(&message) else {
                 tracing::debug!(subject = %message.subject, reply = ?message.reply, "request without an inbox dropped");
                 continue;
             };
             match read(&self.bus, message, reply).await {
-                Ok(incoming) => return Some(incoming),
-                Err((responder, fault)) => responder.fail(&fault),
+                Ok(incoming) => return Some(Ok(incoming)),
+                Err((responder, fault)) => {
+                    let refused = Refused { reply: responder.reply.clone(), work: responder.stamp.work.clone() };
+                    responder.fail(&fault);
+                    return Some(Err(refused));
+                }
             }
         }
     }
@@ -99,10 +122,13 @@ async fn read(bus: &Bus, message: Message, reply: Subject) -> Result<Incoming, (
     let map = message.headers.as_ref();
     let codec = match crate::meta::codec_of(map, &message.payload) {
         Ok(codec) => codec,
-        Err(error) => return Err((Responder::new(bus.clone(), reply, Codec::Json, None), error.into())),
+        Err(error) => {
+            let responder = Responder::new(bus.clone(), reply, Codec::Json, crate::meta::work_of(map));
+            return Err((responder, error.into()));
+        }
     };
-    let needs_body = map.is_none_or(|map| map.get(headers::WORK).is_none());
-    let meta = if needs_body && codec == Codec::Json && message.payload.len() > LOOK_INSIDE {
+    let is_named = map.is_some_and(|map| map.get(headers::WORK).is_some());
+    let meta = if !is_named && codec == Codec::Json && message.payload.len() > LOOK_INSIDE {
         let (headers, payload) = (message.headers.clone(), message.payload.clone());
         tokio::task::spawn_blocking(move || Meta::read(headers.as_ref(), codec, &payload))
             .await
@@ -117,9 +143,9 @@ async fn read(bus: &Bus, message: Message, reply: Subject) -> Result<Incoming, (
             let responder = Responder::new(bus.clone(), reply, codec, Some(meta.work.clone()));
             let said_in_body = map.is_none_or(HeaderMap::is_empty).then(Instant::now);
             let Message { subject, payload, .. } = message;
-            Ok(Incoming { subject, payload, meta, content_type, responder, said_in_body })
+            Ok(Incoming { subject, payload, meta, is_named, content_type, responder, said_in_body })
         }
-        Err(fault) => Err((Responder::new(bus.clone(), reply, codec, None), fault)),
+        Err(fault) => Err((Responder::new(bus.clone(), reply, codec, crate::meta::work_of(map)), fault)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! How does a bystander see requests go by without holding their bodies?
 
-use async_nats::{HeaderValue, Subject, Subscriber};
+use async_nats::{Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use megabrain_schemas::{Codec, Fault, Name, headers, subject};
+use megabrain_schemas::{Codec, Fault, Name, subject};
 
 use crate::serve::Responder;
 use crate::{Bus, meta};
@@ -48,13 +48,11 @@ impl Sightings {
         let message = self.0.next().await?;
         let map = message.headers.as_ref();
         let codec = meta::codec_of(map, &message.payload).unwrap_or_default();
-        let work =
-            map.and_then(|map| map.get(headers::WORK)).map(HeaderValue::as_str).and_then(|text| Name::new(text).ok());
         Some(Sighting {
             subject: message.subject,
             reply: message.reply.filter(|reply| subject::is_inbox(reply)),
             codec,
-            work,
+            work: meta::work_of(map),
             payload: message.payload,
         })
     }

@@ -1,4 +1,4 @@
-"""A real nats-server with the repository's nats.conf, on a free port of this machine."""
+"""A real nats-server with the repository's nats.conf, on a free port of this machine; and a whole brain."""
 
 import json
 import os
@@ -11,7 +11,9 @@ import nats
 import pytest
 import pytest_asyncio
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+pytest.register_assert_rewrite("brain", "contract", "inbox")
+from brain import ROOT, Brain  # noqa: E402: what it asserts is to be told in full
+
 PASSWORDS = {role: f"{role}Secret" for role in ("client", "model", "node", "admin")}
 # Each role has inboxes of its own, so that it need not be let into others'.
 INBOX = {"client": b"_INBOX", "model": b"_INBOX_MODEL", "node": b"_INBOX_NODE", "admin": b"_INBOX"}
@@ -117,3 +119,33 @@ async def enter(server):
     yield enter
     for person in people:
         await person.nats.close()
+
+
+@pytest.fixture(scope="session")
+def brain(tmp_path_factory):
+    """One brain for all tests that ask it something: two models, and the actor without one."""
+    models = """
+        [models.fast]
+        actor = "llm"
+        weights = "smollm2-135m"
+        [models.whisper]
+        actor = "speech"
+        weights = "whisper-tiny.en"
+        [models.echo]
+        actor = "echo"
+        [models.narrow]
+        actor = "echo"
+        slots = 1
+        queue = 1
+    """
+    brain = Brain(tmp_path_factory.mktemp("brain"), models)
+    yield brain
+    brain.stop()
+
+
+@pytest_asyncio.fixture
+async def client(brain):
+    """A plain client of that brain."""
+    client = await brain.connect()
+    yield client
+    await client.close()

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use megabrain_bus::Bus;
 use megabrain_node::connection::{Connection, Role};
+use megabrain_node::pull::{Options, Puller, Reporter, Source};
 use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -83,6 +84,12 @@ pub fn said(command: &mut Command) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
+/// The file of something in the manifest, fetched if it is not there.
+pub async fn artefact(name: &str) -> PathBuf {
+    let puller = Puller::new(Options::from_env(), Reporter::silent()).expect("a puller");
+    puller.fetch(&Source::Artefact(name.to_owned())).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 /// One of the committed sound files.
 pub fn media(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
@@ -129,7 +136,7 @@ impl Brain {
             .stdout(log.try_clone().expect("log"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}: run `make build`", program.display()));
+            .unwrap_or_else(|error| panic!("megabrain up: {error}: run `make build`"));
         Self { node, folder, name, given: None }
     }
 

@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use megabrain_node::connection::{Connection, Role};
-use megabrain_node::pull::{self, Reporter};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -23,12 +22,11 @@ pub struct Server {
 impl Server {
     /// One that is not started yet.
     pub async fn new() -> Self {
-        let name = "nats-server".to_owned();
-        let found = pull::ensure(std::slice::from_ref(&name), Reporter::silent()).await.expect("nats-server");
+        let program = crate::artefact("nats-server").await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its number").port();
         Self {
-            program: found[&name].clone(),
+            program,
             folder: TempDir::new().expect("a folder"),
             port,
             connection: Connection::with_new_passwords(format!("nats://127.0.0.1:{port}")),

@@ -52,7 +52,12 @@ async fn a_stream_whose_caller_is_gone_ends_within_a_second_however_it_was_asked
     brain.ready(&["writer"], LIMIT).await;
     let bus = brain.client().await;
     let chat = serde_json::to_vec(&ChatRequest { stream: true, ..story(Some(1900)) }).unwrap();
-    let ask = Ask { text: Some("Write a very long story about the sea.".into()), max_tokens: Some(1900), stream: true, ..Ask::default() };
+    let ask = Ask {
+        text: Some("Write a very long story about the sea.".into()),
+        max_tokens: Some(1900),
+        stream: true,
+        ..Ask::default()
+    };
     let ask = serde_json::to_vec(&ask).unwrap();
     // What the next one takes for itself.
     let began = Instant::now();

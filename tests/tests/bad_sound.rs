@@ -62,8 +62,10 @@ async fn sound_that_cannot_be_heard_is_refused_by_name_and_whisper_lives_on() {
     for (what, sound, kind, words) in cases {
         let audio = Media::inline("audio/wav", sound);
         let began = Instant::now();
-        let fault =
-            bus.call(&Target::Model(name("whisper")), &transcribe(audio.clone()), Call::within(LIMIT)).await.unwrap_err();
+        let fault = bus
+            .call(&Target::Model(name("whisper")), &transcribe(audio.clone()), Call::within(LIMIT))
+            .await
+            .unwrap_err();
         println!("{what}: {fault} ({:?})", began.elapsed());
         assert_eq!(fault.kind, kind, "{what}: {fault}");
         assert!(words.iter().all(|word| fault.message.contains(word)), "{what}: {words:?} in {fault}");

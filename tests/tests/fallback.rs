@@ -114,7 +114,8 @@ async fn an_overloaded_or_killed_model_is_passed_over_and_a_wrong_request_is_not
 
 #[tokio::test]
 async fn a_cancel_reaches_the_model_that_was_fallen_back_to() {
-    let models = ECHOES.replace("[models.second]\nactor = \"echo\"", "[models.second]\nactor = \"echo\"\nslots = 1\nqueue = 0");
+    let models =
+        ECHOES.replace("[models.second]\nactor = \"echo\"", "[models.second]\nactor = \"echo\"\nslots = 1\nqueue = 0");
     let mut brain = Brain::start(&models).await;
     brain.ready(&["first", "second"], LIMIT).await;
     let bus = brain.client().await;

@@ -108,7 +108,7 @@ async fn only_what_the_dead_instance_had_is_lost_and_the_other_takes_what_comes(
     let mut answers = answers(&mut inbox, 99).await;
     answers.entry(first.subject.clone()).or_default().push(kind(&first));
     for inbox in &inboxes {
-        let expected = if had.contains(&work_key(inbox)) { "worker_lost" } else { "ok" };
+        let expected = if had.contains(&work_key(inbox, None)) { "worker_lost" } else { "ok" };
         assert_eq!(answers.get(inbox).map(Vec::as_slice), Some(&[expected.to_owned()][..]), "{inbox}");
     }
     for outcome in next.await.unwrap() {

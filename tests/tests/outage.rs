@@ -39,7 +39,8 @@ async fn load(bus: Bus, mut stop: tokio::sync::watch::Receiver<bool>) -> HashMap
     loop {
         while calls.len() < 100 && !*stop.borrow_and_update() {
             number += 1;
-            let (bus, target) = (bus.clone(), [Target::Model(name("echo")), Target::Router][number as usize % 2].clone());
+            let (bus, target) =
+                (bus.clone(), [Target::Model(name("echo")), Target::Router][number as usize % 2].clone());
             calls.spawn(async move { bus.call(&target, &echo(number % 200), Call::within(LIMIT)).await });
         }
         let Some(outcome) = calls.join_next().await else { return kinds };

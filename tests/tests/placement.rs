@@ -3,7 +3,7 @@
 //! The card is Mesa's software one (llvmpipe, by Vulkan): slow, yet a device of another vendor with memory of its own. It
 //! compiles shaders to machine code in memory when a model computes on it, and a model that lives on it lets go of the
 //! file of its weights. So the operating system tells who is where, and not only the model itself. (Which libraries a
-//! process has loaded tells nothing: every model looks at all devices.)
+//! process has loaded tells little: a model looks at all devices unless it is to live in RAM.)
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -52,9 +52,7 @@ fn see(pid: u32, file: &str) -> Seen {
 
 /// The file of a model of the manifest, and its size.
 async fn file(artefact: &str) -> (String, u64) {
-    let name = artefact.to_owned();
-    let found = pull::ensure(std::slice::from_ref(&name), pull::Reporter::silent()).await.unwrap();
-    let path = &found[&name];
+    let path = megabrain_tests::artefact(artefact).await;
     (path.file_name().unwrap().to_str().unwrap().to_owned(), path.metadata().unwrap().len())
 }
 
@@ -100,7 +98,8 @@ slots = 1
     assert!(!fast_reply.is_empty() && !deep_reply.is_empty());
 
     let (fast, deep) = (presence(&bus, "fast").await.unwrap(), presence(&bus, "deep").await.unwrap());
-    let ((fast_file, fast_size), (deep_file, deep_size)) = (file("smollm2-135m").await, file("qwen2.5-coder-0.5b").await);
+    let ((fast_file, fast_size), (deep_file, deep_size)) =
+        (file("smollm2-135m").await, file("qwen2.5-coder-0.5b").await);
     let (on_card, in_ram) = (see(fast.pid, &fast_file), see(deep.pid, &deep_file));
     println!("fast: {:?} with {:?} bytes; {on_card:?}", fast.device, fast.device_memory_bytes);
     println!("deep: {:?} with {:?} bytes; {in_ram:?}", deep.device, deep.device_memory_bytes);

@@ -12,7 +12,8 @@ async fn measure() {
     brain.ready(&["whisper"], Duration::from_secs(60)).await;
     let bus = brain.client().await;
     let audio = Media::inline("audio/ogg", media("question-opus.ogg").repeat(24));
-    let request = TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None };
+    let request =
+        TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None };
     let load: usize = std::env::var("LOAD").unwrap_or_default().parse().unwrap_or(0);
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let threads: Vec<_> = (0..load)

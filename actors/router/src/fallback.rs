@@ -8,13 +8,7 @@ use crate::probe::Probe;
 /// Tries each model in turn until one answers; a fault that another model could mend goes on to the next.
 ///
 /// Once frames have been relayed there is no way back: a fault after them is the answer.
-pub(crate) async fn relay(
-    bus: Bus,
-    capability: Capability,
-    models: Vec<Name>,
-    incoming: Incoming,
-    mut probe: Probe,
-) {
+pub(crate) async fn relay(bus: Bus, capability: Capability, models: Vec<Name>, incoming: Incoming, mut probe: Probe) {
     let Incoming { payload, meta, mut responder, .. } = incoming;
     let mut last = Fault::unavailable(format!("no model is configured for {capability}"), 1000);
     for (number, model) in models.iter().enumerate() {

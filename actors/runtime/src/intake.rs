@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use megabrain_bus::{Bus, Incoming, Link, Requests, trace};
+use megabrain_bus::{Bus, Incoming, Link, Refused, Requests, trace};
 use megabrain_schemas::subject::Address;
 use megabrain_schemas::{Capability, Name};
 use tokio::sync::watch;
@@ -34,7 +34,7 @@ impl Intake {
         loop {
             tokio::select! {
                 biased;
-                incoming = requests.next() => match incoming {
+                incoming = requests.next_or_refused() => match incoming {
                     Some(incoming) => self.take(&capability, incoming),
                     None => return,
                 },
@@ -42,20 +42,29 @@ impl Intake {
             }
         }
         requests.drain().await;
-        while let Some(incoming) = requests.next().await {
+        while let Some(incoming) = requests.next_or_refused().await {
             self.take(&capability, incoming);
         }
     }
 
-    fn take(&self, capability: &Capability, incoming: Incoming) {
-        let Incoming { subject, payload, meta, responder, .. } = incoming;
+    fn take(&self, capability: &Capability, incoming: Result<Incoming, Refused>) {
+        match incoming {
+            Ok(incoming) => self.admit(capability, incoming),
+            Err(Refused { reply, work }) => self.open.refused(work_key(&reply, work.as_ref())),
+        }
+    }
+
+    fn admit(&self, capability: &Capability, incoming: Incoming) {
+        let Incoming { subject, payload, meta, is_named, responder, .. } = incoming;
         let deadline = meta.deadline.or_else(|| Instant::now().checked_add(self.default_deadline));
-        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), work_key(responder.reply()), deadline);
+        let key = work_key(responder.reply(), is_named.then_some(&meta.work));
+        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), key, deadline);
         let open = match admitted {
             Ok(open) => open,
             Err(fault) => {
                 tracing::debug!(%subject, queued = self.open.queued_now(), %fault, "request refused");
                 responder.fail(&fault);
+                self.open.refused(key);
                 return;
             }
         };

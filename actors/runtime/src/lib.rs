@@ -18,6 +18,9 @@ mod report;
 mod run;
 pub mod supervision;
 
+use megabrain_schemas::Name;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 pub use about::resident_bytes;
 pub use engine::{Engine, Gauges, LoadError, Profile, STEP_BOUND, Step};
 pub use host::{Host, Waker};
@@ -25,7 +28,9 @@ pub use job::{Attached, Interrupt, Job};
 pub use options::{Options, bus_credentials};
 pub use run::run;
 
-/// The key of a request in work reports: the 64-bit xxh3 hash of its reply subject, which no two open requests share.
-pub fn work_key(reply: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(reply.as_bytes())
+/// The key of a request in work reports: the 64-bit xxh3 hash of its reply subject and, where a header names it, of its
+/// work. Open requests share one only if their caller gives them one inbox and no names.
+pub fn work_key(reply: &str, work: Option<&Name>) -> u64 {
+    let key = xxh3_64(reply.as_bytes());
+    work.map_or(key, |work| xxh3_64_with_seed(work.as_str().as_bytes(), key))
 }

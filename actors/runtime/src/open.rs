@@ -151,6 +151,11 @@ impl Open {
         Ok(open)
     }
 
+    /// Notes that a request was answered without being taken in: nobody need answer it again.
+    pub(crate) fn refused(&self, key: u64) {
+        self.reporter.finished(key);
+    }
+
     /// Notes that a work has a slot now.
     pub(crate) fn running(&self, open: &OpenWork) {
         open.is_running.store(true, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::cores::Cores;
-use super::open_table::{OpenRequest, OpenTable};
+use super::open_table::{OpenRequest, OpenTable, Place};
 
 /// A server that does not tell is given this long to read a dead process' last words.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -162,8 +162,8 @@ impl Guard {
 
     pub(super) fn sweep(&mut self) {
         self.answer_for_the_dead();
-        for key in self.table.untaken() {
-            self.judge_untaken(key);
+        for place in self.table.untaken() {
+            self.judge_untaken(place);
         }
         self.end_work();
     }
@@ -191,13 +191,13 @@ impl Guard {
         }
     }
 
-    fn judge_untaken(&mut self, key: u64) {
-        let Some(open) = self.table.get(key) else { return };
+    fn judge_untaken(&mut self, place: Place) {
+        let Some(open) = self.table.get(place) else { return };
         match self.verdict(open) {
-            Verdict::Wait => self.table.ask_again(key),
-            Verdict::NotMine => drop(self.table.take_key(key)),
+            Verdict::Wait => self.table.ask_again(place),
+            Verdict::NotMine => drop(self.table.take_place(place)),
             Verdict::Answer(fault) => {
-                let open = self.table.take_key(key);
+                let open = self.table.take_place(place);
                 self.answer(open, &fault);
             }
         }
@@ -243,10 +243,8 @@ impl Guard {
 
     fn answer(&self, lost: impl IntoIterator<Item = OpenRequest>, fault: &Fault) {
         for open in lost {
-            for _ in 0..open.count {
-                tracing::debug!(model = %open.model, kind = %fault.kind, "answered for a model");
-                self.bus.answer_for(open.reply.clone(), open.codec, open.work.clone(), fault);
-            }
+            tracing::debug!(model = %open.model, kind = %fault.kind, "answered for a model");
+            self.bus.answer_for(open.reply, open.codec, open.work, fault);
         }
     }
 

@@ -101,14 +101,7 @@ impl Lookout {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                Some(sighting) = self.models.next() => {
-                    self.guard.see(sighting);
-                    self.catch_up().await;
-                }
-                Some(sighting) = self.instances.next() => {
-                    self.guard.see(sighting);
-                    self.catch_up().await;
-                }
+                biased;
                 Some(message) = self.disconnects.next() => self.guard.closed(&message),
                 presence = self.deaths.recv() => match presence {
                     Some(presence) => self.guard.died(presence),
@@ -123,6 +116,15 @@ impl Lookout {
                     if *link.borrow_and_update() == Link::Down {
                         self.guard.bus_away();
                     }
+                }
+                // In this order, so that a request is seen before the report that it was taken.
+                Some(sighting) = self.models.next() => {
+                    self.guard.see(sighting);
+                    self.catch_up().await;
+                }
+                Some(sighting) = self.instances.next() => {
+                    self.guard.see(sighting);
+                    self.catch_up().await;
                 }
             }
         }
