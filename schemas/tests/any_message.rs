@@ -58,6 +58,11 @@ fn message() -> impl Strategy<Value = Message> {
 fn ask() -> impl Strategy<Value = Ask> {
     let words =
         (option::of(".*"), vec(media(), 0..4), option::of(vec(name(), 0..3)), option::of(".*"), option::of(name()));
+    let need = prop_oneof![
+        any::<u32>().prop_map(Need::Count),
+        Just(Need::Word(NeedWord::All)),
+        Just(Need::Word(NeedWord::Any))
+    ];
     let numbers = (
         any::<bool>(),
         any::<bool>(),
@@ -66,12 +71,25 @@ fn ask() -> impl Strategy<Value = Ask> {
         option::of(small()),
         any::<Option<u32>>(),
     );
-    (words, numbers).prop_map(
-        |((text, attachments, models, session, work), (all, stream, deadline_ms, max_tokens, temperature, seed))| {
-            let policy = if all { Policy::All } else { Policy::First };
-            Ask { text, attachments, models, policy, stream, deadline_ms, max_tokens, temperature, seed, session, work }
-        },
-    )
+    (words, numbers, option::of(need)).prop_map(|(words, numbers, need)| {
+        let (text, attachments, models, session, work) = words;
+        let (all, stream, deadline_ms, max_tokens, temperature, seed) = numbers;
+        let policy = if all { Policy::All } else { Policy::First };
+        Ask {
+            text,
+            attachments,
+            models,
+            policy,
+            need,
+            stream,
+            deadline_ms,
+            max_tokens,
+            temperature,
+            seed,
+            session,
+            work,
+        }
+    })
 }
 
 fn evidence() -> impl Strategy<Value = Evidence> {
@@ -123,8 +141,8 @@ fn answer() -> impl Strategy<Value = Answer> {
 fn ask_reply() -> impl Strategy<Value = AskReply> {
     let own =
         (option::of(name()), ".*", option::of(name()), option::of(finish_reason()), option::of(usage()), finite());
-    (own, vec(answer(), 0..3), vec(evidence(), 0..3), vec(leg(), 0..3)).prop_map(
-        |((work, text, model, finish_reason, usage, took_ms), answers, evidence, legs)| AskReply {
+    (own, vec(answer(), 0..3), vec(evidence(), 0..3), vec(leg(), 0..3), vec(0_usize..9, 0..3)).prop_map(
+        |((work, text, model, finish_reason, usage, took_ms), answers, evidence, legs, left_out)| AskReply {
             work,
             text,
             model,
@@ -132,6 +150,7 @@ fn ask_reply() -> impl Strategy<Value = AskReply> {
             usage,
             answers,
             evidence,
+            left_out,
             legs,
             took_ms,
         },
