@@ -20,7 +20,7 @@ fn echo(delay_ms: u64) -> EchoRequest {
 async fn a_brain_waits_for_a_bus_that_is_not_there_yet_and_says_so() {
     let mut server = Server::new().await;
     let mut brain = Brain::start_on(&server, ECHO);
-    let told = format!("waiting for the bus at {}", server.connection().url);
+    let told = format!("waiting for the bus: cannot connect to the bus at {}", server.connection().url);
     brain.until(LIMIT, "word of the wait", |brain| brain.log().contains(&told)).await;
     assert!(!brain.log().contains("the bus is there"));
     server.start().await;

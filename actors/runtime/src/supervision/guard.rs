@@ -74,6 +74,8 @@ pub(super) struct Guard {
     deaths: Vec<Death>,
     /// Since when each instance serves.
     ready_since: BTreeMap<Name, Instant>,
+    /// Since when each instance says that it has nothing open.
+    idle_since: BTreeMap<Name, Instant>,
     busy: BTreeMap<Name, Instant>,
     shared_with: BTreeSet<Name>,
 }
@@ -88,6 +90,7 @@ impl Guard {
             table: OpenTable::default(),
             deaths: Vec::new(),
             ready_since: BTreeMap::new(),
+            idle_since: BTreeMap::new(),
             busy: BTreeMap::new(),
             shared_with: BTreeSet::new(),
         }
@@ -130,6 +133,7 @@ impl Guard {
     }
 
     fn note(&mut self, presence: Presence) {
+        self.forget_unreported(&presence);
         let instance = presence.instance.clone();
         let mut roster = self.roster.lock();
         roster.note(presence);
@@ -140,6 +144,20 @@ impl Guard {
         }
         drop(roster);
         self.roster.changes.notify_waiters();
+    }
+
+    /// Forgets what an instance has answered without our hearing of it: a bus that goes away takes reports with it.
+    fn forget_unreported(&mut self, presence: &Presence) {
+        let Presence { instance, model, state, in_flight, queued, .. } = presence;
+        if *state != ModelState::Ready || in_flight + queued > 0 {
+            self.idle_since.remove(instance);
+            return;
+        }
+        // What came before it said so for the first time was reported since, or never will be.
+        let since = *self.idle_since.entry(instance.clone()).or_insert_with(Instant::now);
+        if self.table.is_busy(model) {
+            self.table.take(|open| open.taken_by.as_ref() == Some(instance) && open.arrived < since);
+        }
     }
 
     pub(super) fn died(&mut self, presence: Presence) {
