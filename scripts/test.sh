@@ -43,4 +43,5 @@ stage "Vulkan backend" models/backends/build.sh vulkan
 stage "model scripts" python3 -m unittest discover -b models
 stage "Python: rights, contract, dialogue, trace" "$venv/bin/pytest" -q tests/python
 stage "Rust examples in the docs" cargo test --release --workspace --locked --doc --quiet
+stage "README: the sample actor" scripts/readme_actor.sh
 stage "Rust" "$venv/bin/cargo-nextest" nextest run --release --workspace --locked
