@@ -24,6 +24,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 const SETTLE: Duration = Duration::from_millis(20);
 /// A request that a live model has not taken after this long was lost on its way.
 const NEVER_TAKEN: Duration = Duration::from_secs(5);
+/// When the bus comes back, everybody is there again within about this time; what came before a model was, nobody has.
+const RETURN: Duration = Duration::from_secs(1);
 /// A model that has nothing open gives its cores back after this long.
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -76,6 +78,8 @@ pub(super) struct Guard {
     ready_since: BTreeMap<Name, Instant>,
     /// Since when each instance says that it has nothing open.
     idle_since: BTreeMap<Name, Instant>,
+    /// When the bus last came back.
+    back_since: Option<Instant>,
     busy: BTreeMap<Name, Instant>,
     shared_with: BTreeSet<Name>,
 }
@@ -91,6 +95,7 @@ impl Guard {
             deaths: Vec::new(),
             ready_since: BTreeMap::new(),
             idle_since: BTreeMap::new(),
+            back_since: None,
             busy: BTreeMap::new(),
             shared_with: BTreeSet::new(),
         }
@@ -243,6 +248,10 @@ impl Guard {
             (_, Some(presence)) if ready.iter().all(|one| self.became_ready_after(one, open.arrived)) => {
                 Fault::unavailable(format!("model {} was not ready yet when this came", presence.model), 50)
             }
+            _ if open.arrived.elapsed() < RETURN => return Verdict::Wait,
+            _ if self.back_since.is_some_and(|back| open.arrived < back + RETURN) => {
+                Fault::unavailable(format!("model {} was not back on the bus yet when this came", open.model), 50)
+            }
             _ if open.arrived.elapsed() < NEVER_TAKEN => return Verdict::Wait,
             _ => Fault::new(FaultKind::WorkerLost, format!("model {} never took this work", open.model)),
         };
@@ -280,8 +289,17 @@ impl Guard {
         self.answer(mine, &fault);
     }
 
+    /// The bus is back.
+    pub(super) fn bus_back(&mut self) {
+        self.back_since = Some(Instant::now());
+    }
+
     pub(super) fn every_second(&mut self) {
         self.table.forget_old();
+        // Whoever was not back yet when the cores were shared out has not heard of it.
+        if self.back_since.is_some_and(|back| back.elapsed() < RETURN * 5) {
+            self.bus.tell(event::CORES, &self.config.node, &self.config.cores.divide(&self.shared_with));
+        }
         self.nodes.retain(|_, (_, heard)| heard.elapsed() < Duration::from_secs(4));
         let silent = self.roster.lock().take_silent();
         for presence in silent {

@@ -114,7 +114,11 @@ impl Lookout {
                         return;
                     }
                     if *link.borrow_and_update() == Link::Down {
+                        // What came before the end was on its way with the rest.
+                        self.see_all().await;
                         self.guard.bus_away();
+                    } else {
+                        self.guard.bus_back();
                     }
                 }
                 // In this order, so that a request is seen before the report that it was taken.
@@ -132,6 +136,13 @@ impl Lookout {
 
     /// Sees everything that has arrived by now, and then looks away for a while.
     async fn catch_up(&mut self) {
+        self.see_all().await;
+        // Blocks this thread, which has nothing else to do; as long as it is not asked, the kernel does not wake it.
+        std::thread::sleep(LOOK_UP);
+    }
+
+    /// Sees everything that has arrived by now.
+    async fn see_all(&mut self) {
         loop {
             // The connection, a task on this thread too, reads what the kernel holds.
             tokio::task::yield_now().await;
@@ -145,10 +156,8 @@ impl Lookout {
                 more = true;
             }
             if !more {
-                break;
+                return;
             }
         }
-        // Blocks this thread, which has nothing else to do; as long as it is not asked, the kernel does not wake it.
-        std::thread::sleep(LOOK_UP);
     }
 }
