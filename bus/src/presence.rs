@@ -96,6 +96,14 @@ impl Roster {
         }
     }
 
+    /// Takes nobody for ready until it is heard again: after the bus was away, who is back?
+    pub fn doubt_all(&mut self) {
+        for (presence, _) in self.seen.values_mut().filter(|(presence, _)| presence.state == ModelState::Ready) {
+            presence.state = ModelState::Loading;
+            presence.reason = Some("the bus was away, and it was not heard since".into());
+        }
+    }
+
     /// Drops and gives those who were not heard lately.
     pub fn take_silent(&mut self) -> Vec<Presence> {
         let silent: Vec<Name> = self

@@ -277,6 +277,9 @@ impl Guard {
 
     /// What was on its way when the bus went down is gone; what a process has taken, that process answers.
     pub(super) fn bus_away(&mut self) {
+        // So the router sends nothing to whoever is not back yet, when nobody is there to see that it is lost.
+        self.roster.lock().doubt_all();
+        self.ready_since.clear();
         let lost = self.table.take(|open| open.taken_by.is_none());
         let fault = Fault::unavailable("the bus went away before a model took this work", 1000);
         let mine: Vec<OpenRequest> = {
