@@ -13,8 +13,9 @@ use super::PullError;
 use super::manifest::Artefact;
 use super::progress::{Event, Meter, Reporter};
 
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
     ("pull.py", include_str!("../../../../models/pull.py")),
+    ("convert_efficientnet.py", include_str!("../../../../models/convert_efficientnet.py")),
     ("convert_whisper.py", include_str!("../../../../models/convert_whisper.py")),
     ("upcycle.py", include_str!("../../../../models/upcycle.py")),
 ];
