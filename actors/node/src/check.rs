@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use crate::brain::{Brain, ModelTable};
 use crate::node::actor_program;
 use crate::pull::{Puller, Source};
+use crate::weights::Weights;
 
 /// Prints, for each model, where its weights come from, how large they are, where they are to live, and what of that is
 /// missing here. Starts and fetches nothing.
@@ -25,7 +26,11 @@ pub async fn run(brain: &Brain, puller: &Puller) -> anyhow::Result<ExitCode> {
         let device = setting(model, "device").unwrap_or_else(|| "auto".into());
         match &model.weights {
             None => println!("  weights  none needed"),
-            Some(text) => check_weights(brain, puller, name.as_str(), text, &mut missing),
+            Some(weights) => {
+                for text in weights.iter() {
+                    check_weights(brain, puller, name.as_str(), text, &mut missing);
+                }
+            }
         }
         if model.weights.is_some() {
             println!(
@@ -76,11 +81,11 @@ fn check_weights(brain: &Brain, puller: &Puller, name: &str, text: &str, missing
 
 /// What the actor's own program says the model would take, if the weights are here for it to look at.
 async fn estimate(brain: &Brain, puller: &Puller, model: &ModelTable, device: &str) -> Vec<String> {
-    let weights = model
-        .weights
-        .as_ref()
-        .and_then(|text| Source::parse(text, &brain.folder, puller.manifest()).ok())
-        .and_then(|source| puller.cached(&source));
+    let weights = match &model.weights {
+        Some(Weights::One(text)) => Source::parse(text, &brain.folder, puller.manifest()).ok(),
+        _ => None,
+    };
+    let weights = weights.and_then(|source| puller.cached(&source));
     let (Some(weights), true, Ok(program)) = (weights, *model.actor.as_str() == *"llm", actor_program(&model.actor))
     else {
         return Vec::new();
