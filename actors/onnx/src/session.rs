@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ort::session::{SessionInputValue, SessionOutputs};
-use ort::value::TensorRef;
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorRef};
 
 use crate::{Device, Error, Runtime, Stop};
 
@@ -65,7 +65,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Stopped`] if `stop` was pulled, [`Error::Run`] if the inputs do not suit the model, or it fails.
-    pub fn run<'a>(&'a mut self, inputs: &[Input<'_>], stop: &'a Stop) -> Result<Outputs<'a>, Error> {
+    pub fn run(&mut self, inputs: &[Input<'_>], stop: &Stop) -> Result<Outputs, Error> {
         let failed = |error: ort::Error| if stop.is_pulled() { Error::Stopped } else { Error::Run(one_line(&error)) };
         let expected = self.session.inputs().len();
         if inputs.len() != expected {
@@ -73,7 +73,8 @@ impl Session {
         }
         let values: Result<Vec<SessionInputValue<'_>>, ort::Error> = inputs.iter().map(Input::value).collect();
         let values = values.map_err(failed)?;
-        self.session.run_with_options(values.as_slice(), stop.options()).map(Outputs).map_err(failed)
+        let outputs = self.session.run_with_options(values.as_slice(), stop.options()).map_err(failed)?;
+        Ok(Outputs(outputs.into_iter().map(|(_, value)| value).collect()))
     }
 }
 
@@ -87,23 +88,22 @@ impl Input<'_> {
 }
 
 /// What came out of a model. Holds memory of the runtime until it is dropped.
-pub struct Outputs<'a>(SessionOutputs<'a>);
+pub struct Outputs(Vec<DynValue>);
 
-impl Outputs<'_> {
+impl Outputs {
     /// Shape and numbers of an output that has 32-bit floats, by its place in the model's order.
     ///
     /// # Errors
     /// [`Error::Run`] if there is no such output, or it holds something else.
     pub fn floats(&self, index: usize) -> Result<(&[i64], &[f32]), Error> {
-        if index >= self.0.len() {
-            return Err(Error::Run(format!("it has {} outputs, and number {index} is asked for", self.0.len())));
-        }
-        let (shape, data) = self.0[index].try_extract_tensor::<f32>().map_err(|error| Error::Run(one_line(&error)))?;
+        let missing = || Error::Run(format!("it has {} outputs, and number {index} is asked for", self.0.len()));
+        let output = self.0.get(index).ok_or_else(missing)?;
+        let (shape, data) = output.try_extract_tensor::<f32>().map_err(|error| Error::Run(one_line(&error)))?;
         Ok((shape, data))
     }
 }
 
-impl fmt::Debug for Outputs<'_> {
+impl fmt::Debug for Outputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outputs").field("len", &self.0.len()).finish()
     }
