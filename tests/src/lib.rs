@@ -18,6 +18,17 @@ use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// Tables of a brain file for the starter brain's eyes.
+pub const EYES: &str = r#"
+[models.vision]
+actor = "vision"
+[models.vision.weights]
+classify = "efficientnet-lite0"
+detect = "pp-ocr-v4-detect"
+angle = "pp-ocr-v4-angle"
+read = "pp-ocr-v4-read"
+"#;
+
 /// A running brain.
 pub struct Brain {
     node: Child,
@@ -37,7 +48,7 @@ pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// One of the committed sound files.
+/// One of the committed sounds and pictures.
 pub fn media(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;
-use megabrain_schemas::Capability;
-use megabrain_tests::{Brain, name};
+use megabrain_schemas::{Capability, Media, SeeRequest};
+use megabrain_tests::{Brain, EYES, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
 
@@ -39,4 +39,13 @@ async fn the_llm_actor_keeps_its_promises() {
     let short = chat("Say hello.", r#""max_tokens":8,"stream":true"#);
     let long = chat("Write a very long story about the sea.", r#""max_tokens":3000,"temperature":1"#);
     check(models, "fast", "chat", &short, &long).await;
+}
+
+#[tokio::test]
+async fn the_vision_actor_keeps_its_promises() {
+    let sign = Media::inline("image/png", media("sign.png"));
+    let see = |images| serde_json::to_string(&SeeRequest { images, tasks: None, prompt: None, top_k: None }).unwrap();
+    // Some tenths of a second each.
+    let (short, long) = (see(vec![sign.clone()]), see(vec![sign; 60]));
+    check(EYES, "vision", "see", &short, &long).await;
 }

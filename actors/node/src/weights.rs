@@ -51,6 +51,15 @@ impl Weights {
     pub fn sources(&self, base: &Path, manifest: &Manifest) -> Result<Weights<Source>, PullError> {
         self.try_map(|name| Source::parse(name, base, manifest))
     }
+
+    /// Every name, and that of ONNX Runtime if one of the files needs it.
+    pub fn needs(&self, base: &Path, manifest: &Manifest) -> Vec<String> {
+        let mut names: Vec<String> = self.iter().cloned().collect();
+        if self.sources(base, manifest).is_ok_and(|sources| sources.are_onnx(manifest)) {
+            names.push(ONNX_RUNTIME.to_owned());
+        }
+        names
+    }
 }
 
 impl Weights<Source> {
@@ -107,5 +116,14 @@ mod tests {
         assert!(are_onnx("weights = { a = \"x.json\", b = \"./mine.onnx\" }"));
         assert!(are_onnx("weights = \"hub:org/repo/onnx/model.onnx\""));
         assert!(!are_onnx("weights = \"smollm2-135m\""));
+    }
+
+    #[test]
+    fn what_is_fetched_ahead_has_onnx_runtime_where_a_model_needs_it() {
+        let manifest = Manifest::parse(EMBEDDED).unwrap();
+        let needs = |toml| weights(toml).unwrap().needs(Path::new("/b"), &manifest);
+        assert_eq!(needs("weights = { a = \"voice-joe\" }"), ["voice-joe", ONNX_RUNTIME]);
+        assert_eq!(needs("weights = \"smollm2-135m\""), ["smollm2-135m"]);
+        assert_eq!(needs("weights = \"nothing-like-it\""), ["nothing-like-it"]);
     }
 }

@@ -8,6 +8,9 @@ use ort::value::{DynValue, TensorRef};
 
 use crate::{Device, Error, Runtime, Stop};
 
+/// Each session has threads of its own, and models that are small enough for actors of this kind gain nothing by more.
+const MOST_THREADS: usize = 8;
+
 /// A model that is open on a device. Runs one input at a time: jobs side by side take a session each.
 #[derive(Debug)]
 pub struct Session {
@@ -25,8 +28,8 @@ pub enum Input<'a> {
 }
 
 impl Runtime {
-    /// Opens a model to compute on so many threads. Threads that wait sleep, they do not spin, so that models beside it
-    /// on the same cores are not held up.
+    /// Opens a model to compute on so many threads, at most 8. Threads that wait sleep, they do not spin, so
+    /// that models beside it on the same cores are not held up.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is missing or no model, or the device does not take it.
@@ -34,7 +37,7 @@ impl Runtime {
         let build = || {
             ort::session::Session::builder(&self.environment)?
                 .with_execution_providers([device.provider()])?
-                .with_intra_threads(threads.max(1))?
+                .with_intra_threads(threads.clamp(1, MOST_THREADS))?
                 .with_intra_op_spinning(false)?
                 .with_memory_pattern(false)?
                 .commit_from_file(path)

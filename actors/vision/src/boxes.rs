@@ -2,7 +2,8 @@
 //! size that the island was shrunk from in training.
 //!
 //! M. Liao et al.: Real-time scene text detection with differentiable binarization, 2020, arXiv:1911.08947. Thresholds
-//! and rounding are those of RapidOCR 1.4.4 (`ch_ppocr_det`), which these results are compared with in the tests.
+//! and rounding are those of RapidOCR 1.4.4 (`ch_ppocr_det`), which these results are compared with in the tests; it
+//! rounds once more, to whole pixels of the map before a box grows, so that corners may be a pixel apart.
 
 use crate::rectangle::{Point, Rectangle, distance, sorted};
 

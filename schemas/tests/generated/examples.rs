@@ -258,7 +258,10 @@ fn seeing() -> Made<Vec<MessageType>> {
             corners: [[12.0, 8.5], [220.0, 8.5], [220.0, 64.0], [12.0, 64.0]],
             score: 0.984375,
         }]),
-        describe: Some(Description { text: "a cat under a sign that says BERTH 42".into(), by: "composed".into() }),
+        describe: Some(Description {
+            text: "a cat under a sign that says BERTH 42".into(),
+            by: "classify+read".into(),
+        }),
     };
     let frame = VideoFrame { blob: BlobRef::of(b"a frame"), t_ms: 1500.0 };
     let sound = VideoSound { blob: BlobRef::of(b"a sound track"), t0_ms: 0.0, duration_ms: 18000.0 };

@@ -17,6 +17,7 @@ mod models;
 mod nats;
 mod output;
 mod render;
+mod see;
 mod session;
 mod status;
 mod survey;
@@ -36,6 +37,7 @@ pub use env::EnvArgs;
 pub use fault::{Interrupted, Usage, report};
 pub use models::ModelsArgs;
 pub use nats::{PubArgs, ReqArgs, SubArgs};
+pub use see::SeeArgs;
 pub use status::StatusArgs;
 pub use transcribe::TranscribeArgs;
 
@@ -60,6 +62,8 @@ pub enum Command {
     Chat(ChatArgs),
     /// Write down what is said in a file
     Transcribe(TranscribeArgs),
+    /// Name what pictures show, and read the text in them
+    See(SeeArgs),
     /// Show every model: state, device, memory, load
     Models(ModelsArgs),
     /// Show nodes and models; fails if a model is not ready
@@ -92,6 +96,7 @@ impl Command {
             Self::Ask(_) => "ask",
             Self::Chat(_) => "chat",
             Self::Transcribe(_) => "transcribe",
+            Self::See(_) => "see",
             Self::Models(_) => "models",
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
@@ -107,6 +112,7 @@ impl Command {
             Self::Ask(args) => ask::run(args, globals).await,
             Self::Chat(args) => chat::run(args, globals).await,
             Self::Transcribe(args) => transcribe::run(args, globals).await,
+            Self::See(args) => see::run(args, globals).await,
             Self::Models(args) => models::run(args, globals).await,
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,

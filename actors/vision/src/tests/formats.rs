@@ -99,9 +99,9 @@ fn a_picture_is_turned_as_the_camera_was_held() {
         (2, imageops::flip_horizontal(&upright)),
         (3, imageops::rotate180(&upright)),
         (4, imageops::flip_vertical(&upright)),
-        (5, imageops::flip_horizontal(&imageops::rotate270(&upright))),
+        (5, imageops::flip_horizontal(&imageops::rotate90(&upright))),
         (6, imageops::rotate270(&upright)),
-        (7, imageops::flip_horizontal(&imageops::rotate90(&upright))),
+        (7, imageops::flip_horizontal(&imageops::rotate270(&upright))),
         (8, imageops::rotate90(&upright)),
     ] {
         let decoded = decode(&turned(&stored, orientation)).unwrap();
