@@ -101,7 +101,7 @@ async fn see(bus: &Bus, args: &SeeArgs, is_json: bool) -> anyhow::Result<()> {
 fn findings(seen: &Seen, width: Option<usize>) -> String {
     let sure = |score: f32| format!("{:.0} %", score * 100.0);
     let mut table = Table::new(&["task", "#sure", "at", "what"]);
-    for description in &seen.describe {
+    if let Some(description) = &seen.describe {
         table.row(["describe".to_owned(), String::new(), String::new(), description.text.clone()]);
     }
     for class in seen.classify.iter().flatten() {
