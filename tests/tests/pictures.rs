@@ -102,7 +102,7 @@ async fn what_a_picture_shows_is_evidence_in_a_question() {
             .iter()
             .any(|item| item.attachment == attachment && item.text == text && item.confidence.is_some())
     };
-    assert!(found(0, "shows: espresso") && found(0, "text: open daily"), "{:?}", reply.evidence);
+    assert!(found(0, "looks like: espresso") && found(0, "text: open daily"), "{:?}", reply.evidence);
     assert!(found(1, "text: Turn the page"), "{:?}", reply.evidence);
     assert!(reply.legs.iter().all(|leg| leg.status == Some(LegStatus::Ok)), "{:?}", reply.legs);
     assert!(!reply.answers[0].text.is_empty());

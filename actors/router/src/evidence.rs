@@ -6,11 +6,9 @@ use megabrain_schemas::{AttachmentReply, Codec, Evidence, Fault, Modality, Name,
 
 use crate::plan::PlannedLeg;
 
-/// Of a picture's classes, the likeliest counts, and so many at most of those that are likely enough; from a half on
-/// one can speak of what the picture shows.
+/// Of a picture's classes, the likeliest counts, and so many at most of those that are likely enough.
 const MOST_CLASSES: usize = 3;
 const WORTH_A_WORD: f32 = 0.1;
-const SURE: f32 = 0.5;
 
 /// Reads a leg's answer as evidence about attachment number `attachment`.
 ///
@@ -68,10 +66,8 @@ fn findings(seen: &Seen) -> Vec<(String, Option<f32>)> {
     let read = seen.read.iter().flatten().map(|line| (format!("text: {}", line.text), Some(line.score)));
     let classes = seen.classify.iter().flatten().enumerate().take(MOST_CLASSES);
     let worth = classes.filter(|(rank, class)| *rank == 0 || class.score >= WORTH_A_WORD).map(|(_, class)| class);
-    let classified = worth.map(|class| {
-        let sure = if class.score >= SURE { "shows" } else { "perhaps" };
-        (format!("{sure}: {}", class.label), Some(class.score))
-    });
+    // The same words however sure it is: what many pictures show is told once.
+    let classified = worth.map(|class| (format!("looks like: {}", class.label), Some(class.score)));
     described.chain(read).chain(classified).collect()
 }
 
@@ -165,9 +161,9 @@ mod tests {
         };
         assert_eq!(
             see(&["BERTH 42"], &[("cat", 0.6), ("lynx", 0.2), ("sofa", 0.02)]),
-            ["text: BERTH 42", "shows: cat", "perhaps: lynx"]
+            ["text: BERTH 42", "looks like: cat", "looks like: lynx"]
         );
-        assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["perhaps: barbell"]);
+        assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["looks like: barbell"]);
     }
 
     #[test]

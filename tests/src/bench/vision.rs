@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use megabrain_bus::{Bus, Call, Target};
-use megabrain_node::pull::{Source, cache_dir, ensure_one};
+use megabrain_node::pull::{Options, Puller, Reporter, Source};
 use megabrain_schemas::{Media, SeeRequest, SeeTask};
 use megabrain_tests::{Brain, EYES, media, name};
 use serde::Deserialize;
@@ -28,14 +28,15 @@ struct Bare {
 /// Measures one picture after the other, in turns with Python, to which ONNX Runtime belongs as it is installed.
 pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let rounds = if quick { 1 } else { 5 };
-    let model = ensure_one(&Source::Artefact("efficientnet-lite0".into())).await?;
+    let puller = Puller::new(Options::from_env(), Reporter::auto())?;
+    let model = puller.fetch(&Source::Artefact("efficientnet-lite0".into())).await?;
     let mut brain = Brain::start(EYES).await;
     all_ready(&mut brain).await;
     let bus = brain.client().await;
     see(&bus).await?;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        bare.push(python(&model).await?);
+        bare.push(python(puller.folder(), &model).await?);
         ours.push(see(&bus).await?);
     }
     let from = format!("{:.3} against {:.3} s a picture", median(ours.clone()), median(bare.clone()));
@@ -63,9 +64,9 @@ async fn see(bus: &Bus) -> anyhow::Result<f64> {
 }
 
 /// The same in Python: the second time, since by then its buffers are there, as ours are.
-async fn python(model: &Path) -> anyhow::Result<f64> {
+async fn python(folder: &Path, model: &Path) -> anyhow::Result<f64> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = cache_dir().join("bench-venv/bin/python");
+    let python = folder.join("bench-venv/bin/python");
     ensure!(python.exists(), "there is no {}: `make bench-senses` installs it", python.display());
     let pictures: Vec<PathBuf> = PICTURES.iter().map(|picture| tests.join("media").join(picture)).collect();
     let mut command = Command::new(&python);
