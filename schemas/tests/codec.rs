@@ -298,7 +298,7 @@ fn data_is_read_from_a_flattened_struct() {
     let bytes: Vec<u8> = (0..=255).collect();
     round_trips(&Flat { stamp: stamp.clone(), body: EchoReply { text: None, data: Some(Data(bytes.clone())) } });
     let audio = Media::inline("audio/wav", bytes.clone());
-    let spoken = Flat { stamp, body: SpeakReply { audio, duration_ms: 1.5 } };
+    let spoken = Flat { stamp, body: SpeakReply { audio, duration_ms: 1.5, segments: vec![] } };
     round_trips(&spoken);
     let packed = Codec::MessagePack.encode(&spoken).unwrap();
     assert!(packed.windows(bytes.len()).any(|window| window == bytes), "the bytes travel as they are");
@@ -569,13 +569,13 @@ proptest! {
     ) {
         round_trips(&TranscribeRequest { model: language.clone(), audio: media.clone(), language: language.clone(), stream, deadline_ms, work });
         round_trips(&TranscribeReply { text: text.clone(), language: text.clone(), duration_ms: number, segments: segments.clone(), queued_ms: number });
-        for segment in segments {
+        for segment in segments.clone() {
             round_trips(&TranscribeFrame { segment });
         }
         for format in [AudioFormat::Wav, AudioFormat::Flac, AudioFormat::Opus] {
             round_trips(&SpeakRequest { text: text.clone(), voice: language.clone(), speed, format, stream });
         }
-        round_trips(&SpeakReply { audio: media.clone(), duration_ms: number });
+        round_trips(&SpeakReply { audio: media.clone(), duration_ms: number, segments });
         let tasks = stream.then(|| vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]);
         round_trips(&SeeRequest { images: vec![media.clone()], tasks, prompt: language, top_k: count });
         round_trips(&SeeReply { results: seen });
