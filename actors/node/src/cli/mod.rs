@@ -19,6 +19,7 @@ mod output;
 mod render;
 mod see;
 mod session;
+mod speak;
 mod status;
 mod survey;
 mod table;
@@ -38,6 +39,7 @@ pub use fault::{Interrupted, Usage, report};
 pub use models::ModelsArgs;
 pub use nats::{PubArgs, ReqArgs, SubArgs};
 pub use see::SeeArgs;
+pub use speak::SpeakArgs;
 pub use status::StatusArgs;
 pub use transcribe::TranscribeArgs;
 
@@ -64,6 +66,8 @@ pub enum Command {
     Transcribe(TranscribeArgs),
     /// Name what pictures show, and read the text in them
     See(SeeArgs),
+    /// Read a text out, into a file
+    Speak(SpeakArgs),
     /// Show every model: state, device, memory, load
     Models(ModelsArgs),
     /// Show nodes and models; fails if a model is not ready
@@ -97,6 +101,7 @@ impl Command {
             Self::Chat(_) => "chat",
             Self::Transcribe(_) => "transcribe",
             Self::See(_) => "see",
+            Self::Speak(_) => "speak",
             Self::Models(_) => "models",
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
@@ -113,6 +118,7 @@ impl Command {
             Self::Chat(args) => chat::run(args, globals).await,
             Self::Transcribe(args) => transcribe::run(args, globals).await,
             Self::See(args) => see::run(args, globals).await,
+            Self::Speak(args) => speak::run(args, globals).await,
             Self::Models(args) => models::run(args, globals).await,
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,
