@@ -63,3 +63,11 @@ async fn the_vision_actor_keeps_its_promises() {
     let (short, long) = (see(vec![sign.clone()]), see(vec![sign; 60]));
     check(EYES, "vision", "see", &short, &long).await;
 }
+
+#[tokio::test]
+async fn the_voice_actor_keeps_its_promises() {
+    let models =
+        "[models.voice]\nactor = \"voice\"\nweights = { model = \"voice-joe\", config = \"voice-joe-config\" }\n";
+    let long = format!(r#"{{"text":"{}"}}"#, "A long story about the sea and all that lives in it. ".repeat(100));
+    check(models, "voice", "speak", r#"{"text":"Hello. Goodbye.","stream":true}"#, &long).await;
+}

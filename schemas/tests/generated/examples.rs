@@ -220,7 +220,8 @@ fn hearing() -> Made<Vec<MessageType>> {
         format: AudioFormat::Wav,
         stream: false,
     };
-    let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0 };
+    let said = Segment { t0_ms: 0.0, t1_ms: 2960.0, text: speak.text.clone(), confidence: None };
+    let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0, segments: vec![said] };
     Ok(vec![
         MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?.plain("", &request)?,
         MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped(

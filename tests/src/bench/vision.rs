@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use megabrain_bus::{Bus, Call, Target};
-use megabrain_node::pull::{Options, Puller, Reporter, Source};
+use megabrain_node::pull::{Options, Puller, Reporter, Source, cache_dir};
 use megabrain_schemas::{Media, SeeRequest, SeeTask};
 use megabrain_tests::{Brain, EYES, media, name};
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<
     see(&bus).await?;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        bare.push(python(puller.folder(), &model).await?);
+        bare.push(python(&model).await?);
         ours.push(see(&bus).await?);
     }
     let from = format!("{:.3} against {:.3} s a picture", median(ours.clone()), median(bare.clone()));
@@ -64,9 +64,9 @@ async fn see(bus: &Bus) -> anyhow::Result<f64> {
 }
 
 /// The same in Python: the second time, since by then its buffers are there, as ours are.
-async fn python(folder: &Path, model: &Path) -> anyhow::Result<f64> {
+async fn python(model: &Path) -> anyhow::Result<f64> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = folder.join("bench-venv/bin/python");
+    let python = cache_dir().join("bench-venv/bin/python");
     ensure!(python.exists(), "there is no {}: `make bench-senses` installs it", python.display());
     let pictures: Vec<PathBuf> = PICTURES.iter().map(|picture| tests.join("media").join(picture)).collect();
     let mut command = Command::new(&python);

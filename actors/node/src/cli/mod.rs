@@ -19,6 +19,7 @@ pub(crate) mod output;
 mod render;
 mod see;
 mod session;
+mod speak;
 mod status;
 mod survey;
 pub(crate) mod table;
@@ -38,6 +39,7 @@ pub use fault::{Interrupted, Usage, report};
 pub use models::ModelsArgs;
 pub use nats::{PubArgs, ReqArgs, SubArgs};
 pub use see::SeeArgs;
+pub use speak::SpeakArgs;
 pub use status::StatusArgs;
 pub use transcribe::TranscribeArgs;
 
@@ -61,6 +63,7 @@ pub enum Command {
     Chat(ChatArgs),
     Transcribe(TranscribeArgs),
     See(SeeArgs),
+    Speak(SpeakArgs),
     Models(ModelsArgs),
     Status(StatusArgs),
     Devices(DevicesArgs),
@@ -87,6 +90,7 @@ impl Command {
             Self::Chat(_) => "chat",
             Self::Transcribe(_) => "transcribe",
             Self::See(_) => "see",
+            Self::Speak(_) => "speak",
             Self::Models(_) => "models",
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
@@ -103,6 +107,7 @@ impl Command {
             Self::Chat(args) => chat::run(args, globals).await,
             Self::Transcribe(args) => transcribe::run(args, globals).await,
             Self::See(args) => see::run(args, globals).await,
+            Self::Speak(args) => speak::run(args, globals).await,
             Self::Models(args) => models::run(args, globals).await,
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,
