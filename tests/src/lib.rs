@@ -37,10 +37,22 @@ pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// One of the committed sound files.
+/// One of the committed sound files, or the film.
 pub fn media(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The committed film, so many times over: it takes seconds to split. Needs ffmpeg.
+pub fn long_film(times: u32) -> Vec<u8> {
+    let folder = TempDir::new().expect("a folder");
+    let (source, target) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("media/film.mp4"), folder.path().join("long.mp4"));
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-stream_loop", &(times - 1).to_string(), "-i"]).arg(source);
+    let status = command.args(["-c", "copy"]).arg(&target).status().expect("ffmpeg: `make setup` installs it");
+    assert!(status.success(), "ffmpeg: {status}");
+    std::fs::read(target).expect("the film")
 }
 
 impl Brain {
@@ -51,12 +63,17 @@ impl Brain {
 
     /// As [`Brain::start`], with variables for the processes of the brain.
     pub async fn start_with(models: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_with_room(models, environment, "2 MiB").await
+    }
+
+    /// As [`Brain::start_with`], with so much room for blobs.
+    pub async fn start_with_room(models: &str, environment: &[(&str, &str)], blob_max: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let name = name(&format!("test{}", std::process::id()));
         let store = folder.path().join("bus").display().to_string();
         let file = folder.path().join("brain.toml");
         let text = format!(
-            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}"
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{models}"
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");

@@ -4,15 +4,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use megabrain_bus::{BlobStore, Bus};
 use megabrain_schemas::{BlobRef, Fault, Name};
 
 use crate::driver::Event;
+use crate::open::OpenWork;
 
 /// Blobs past this size are refused: 1 GiB.
 const MAX_BLOB: usize = 1 << 30;
+/// While a blob is on its way, this often it is asked whether the work still wants it.
+const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// The engine's view of its process. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -69,11 +73,31 @@ impl Host {
         self.0.waker.clone()
     }
 
-    /// Fetches a blob, blocking the calling thread.
-    pub(crate) fn blob(&self, blob: &BlobRef) -> Result<Bytes, Fault> {
+    /// Fetches a blob for a work, blocking the calling thread; gives up when the work is interrupted.
+    pub(crate) fn blob(&self, blob: &BlobRef, work: &OpenWork) -> Result<Bytes, Fault> {
+        self.wait_for(work, async { self.store().await?.get(blob, MAX_BLOB).await })
+    }
+
+    /// Stores bytes for a work, blocking the calling thread; gives up when the work is interrupted.
+    pub(crate) fn put_blob(&self, bytes: &[u8], work: &OpenWork) -> Result<BlobRef, Fault> {
+        self.wait_for(work, async { self.store().await?.put(bytes).await })
+    }
+
+    fn wait_for<T>(&self, work: &OpenWork, done: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let interrupted = async {
+            loop {
+                if let Some(fault) = work.interruption() {
+                    return fault;
+                }
+                tokio::time::sleep(LOOK_UP).await;
+            }
+        };
         self.0.runtime.block_on(async {
-            let store = self.store().await?;
-            store.get(blob, MAX_BLOB).await
+            tokio::select! {
+                biased;
+                done = done => done,
+                fault = interrupted => Err(fault),
+            }
         })
     }
 
