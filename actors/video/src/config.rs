@@ -31,7 +31,7 @@ pub(crate) struct Config {
     pub(crate) fps: f32,
     /// Pictures a second that a request may ask for, at most. Default 10.
     pub(crate) max_fps: f32,
-    /// How much of the picture must change to be another scene, 0 to 1. Default 0.3.
+    /// How much of the picture must change to be another scene, 0 to 1. Default 0.15.
     pub(crate) scene: f32,
     /// Longer edge of the pictures, in pixels; larger ones are scaled down. Default 1280.
     pub(crate) edge: u32,
@@ -62,7 +62,7 @@ impl Default for Config {
             max_frames: 200,
             fps: 0.5,
             max_fps: 10.0,
-            scene: 0.3,
+            scene: 0.15,
             edge: 1280,
             max_pixels: 8192 * 4320,
             max_film: Duration::from_secs(4 * 3600),

@@ -12,8 +12,8 @@ use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCr
 const WANTED: ABI = ABI::V6;
 
 /// Where programs and libraries lie on the systems there are.
-const LIBRARIES: [&str; 8] =
-    ["/usr", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store", "/etc/ld.so.cache"];
+const LIBRARIES: [&str; 9] =
+    ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store", "/etc/ld.so.cache"];
 
 /// From now on this process opens nothing but what `program` needs to run, and the files in `folder` to read.
 ///

@@ -142,7 +142,8 @@ fn subtitles_and_covers_are_no_hindrance() {
     let words = folder.path().join("words.srt");
     std::fs::write(&words, "1\n00:00:01,000 --> 00:00:02,000\nGood morning\n").unwrap();
     let (words, cover) = (words.display().to_string(), folder.path().join("cover.png").display().to_string());
-    std::fs::write(&cover, made("cover.png", &["-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-frames:v", "1"])).unwrap();
+    std::fs::write(&cover, made("cover.png", &["-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", "-frames:v", "1"]))
+        .unwrap();
     let inputs = ["-i", &words, "-map", "0", "-map", "1", "-c:v", "copy", "-c:a", "copy", "-attach", &cover];
     for subtitles in ["srt", "ass"] {
         let rest = ["-c:s", subtitles, "-metadata:s:t", "mimetype=image/png"];
