@@ -125,6 +125,11 @@ async fn under_load_the_bus_goes_away_and_everything_is_as_before_when_it_is_bac
         let now = presence(&bus, before.model.as_str()).await.unwrap();
         assert_eq!((now.state, now.pid, now.restarts), (ModelState::Ready, before.pid, 0), "nobody was started again");
         assert_eq!((now.in_flight, now.queued), (0, 0), "a slot is stuck");
+        // Nobody is taken for busy for ever: the cores are everybody's again.
+        let end = Instant::now() + Duration::from_secs(6);
+        while presence(&bus, before.model.as_str()).await.unwrap().threads != before.threads {
+            assert!(Instant::now() < end, "{} still shares its cores", before.model);
+        }
     }
     assert!(brain.is_alive());
 }

@@ -76,8 +76,8 @@ pub(super) struct Guard {
     deaths: Vec<Death>,
     /// Since when each instance serves.
     ready_since: BTreeMap<Name, Instant>,
-    /// Since when each instance says that it has nothing open.
-    idle_since: BTreeMap<Name, Instant>,
+    /// When each instance that has nothing open last said so.
+    idle_at: BTreeMap<Name, Instant>,
     /// When the bus last came back.
     back_since: Option<Instant>,
     busy: BTreeMap<Name, Instant>,
@@ -94,7 +94,7 @@ impl Guard {
             table: OpenTable::default(),
             deaths: Vec::new(),
             ready_since: BTreeMap::new(),
-            idle_since: BTreeMap::new(),
+            idle_at: BTreeMap::new(),
             back_since: None,
             busy: BTreeMap::new(),
             shared_with: BTreeSet::new(),
@@ -155,13 +155,13 @@ impl Guard {
     fn forget_unreported(&mut self, presence: &Presence) {
         let Presence { instance, model, state, in_flight, queued, .. } = presence;
         if *state != ModelState::Ready || in_flight + queued > 0 {
-            self.idle_since.remove(instance);
+            self.idle_at.remove(instance);
             return;
         }
-        // What came before it said so for the first time was reported since, or never will be.
-        let since = *self.idle_since.entry(instance.clone()).or_insert_with(Instant::now);
-        if self.table.is_busy(model) {
-            self.table.take(|open| open.taken_by.as_ref() == Some(instance) && open.arrived < since);
+        // What came before it said so the last time was reported since, or never will be.
+        let before = self.idle_at.insert(instance.clone(), Instant::now());
+        if let (Some(before), true) = (before, self.table.is_busy(model)) {
+            self.table.take(|open| open.taken_by.as_ref() == Some(instance) && open.arrived < before);
         }
     }
 
