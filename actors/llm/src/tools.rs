@@ -140,7 +140,7 @@ fn print_devices(json: bool) -> anyhow::Result<()> {
 }
 
 fn print_estimate(config: &Config, json: bool) -> anyhow::Result<()> {
-    let native = Native::start(config.cpu_variant.as_deref(), devices::Cards::Load)?;
+    let native = Native::start_for(config)?;
     let device = native.place(config)?;
     let estimate = Estimate::of(&native, config, &device)?;
     if json {
