@@ -13,7 +13,8 @@ want() {
 has() { command -v "$1"; }
 has_file() { compgen -G "$1"; }
 has_libclang() { [ -n "${LIBCLANG_PATH:-}" ] || has_file "/usr/lib/llvm-*/lib/libclang*.so*" || has_library libclang; }
-has_library() { ldconfig -p | grep -q "$1"; }
+# Reads to the end: a reader that stops early would end ldconfig, which then counts as a failure.
+has_library() { ldconfig -p | grep "$1" >/dev/null; }
 has_compose() { docker compose version || has docker-compose; }
 
 look() {
@@ -69,7 +70,7 @@ if ! python3 -c "import sys; sys.exit(sys.version_info < (3, 11))"; then
 fi
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true)
-if [ "$(printf '%s\n' "$wanted" "${found:-0}" | sort -V | head -n 1)" != "$wanted" ]; then
+if [ "$(printf '%s\n' "$wanted" "${found:-0}" | sort -V | sed -n 1p)" != "$wanted" ]; then
     echo "setup: Rust $wanted or later is needed, here is ${found:-none}: see https://rustup.rs, or run 'rustup update'" >&2
     exit 1
 fi

@@ -12,6 +12,7 @@
 #   VULKAN_INCLUDE       folder with recent Vulkan and SPIR-V headers                          [default: looked for]
 #   LLAMA_CPP            folder with llama.cpp's sources, for a machine without cargo          [default: the crate's]
 #   JOBS                 compilers at the same time                                            [default: all cores]
+# A reader that stops early would end a writer, and so this script: sed and awk read to the end, unlike head.
 set -euo pipefail
 
 kind=${1:-}
@@ -28,7 +29,7 @@ sources() {
     local manifest
     if [ -n "${LLAMA_CPP:-}" ]; then echo "$LLAMA_CPP"; return; fi
     manifest=$(cargo metadata --manifest-path "$here/Cargo.toml" --format-version 1 --locked |
-        grep -o '"manifest_path":"[^"]*/llama-cpp-sys-2-[^"/]*/Cargo.toml"' | head -n 1 | cut -d '"' -f 4)
+        grep -o '"manifest_path":"[^"]*/llama-cpp-sys-2-[^"/]*/Cargo.toml"' | sed -n 1p | cut -d '"' -f 4)
     [ -n "$manifest" ] || fail "cargo metadata does not know llama-cpp-sys-2"
     echo "$(dirname "$manifest")/llama.cpp"
 }
@@ -44,7 +45,7 @@ is_recent() {
     local version
     version=$(vulkan_version "$1")
     [ -n "$version" ] && [ -e "$1/spirv/unified1/spirv.hpp" ] &&
-        [ "$(printf '%s\n' "$oldest_vulkan" "$version" | sort -V | head -n 1)" = "$oldest_vulkan" ]
+        [ "$(printf '%s\n' "$oldest_vulkan" "$version" | sort -V | sed -n 1p)" = "$oldest_vulkan" ]
 }
 
 # Headers only, of the next Debian, unpacked to a folder of ours: nothing is installed. The mirror and its key are the
@@ -53,7 +54,7 @@ headers_from_debian() {
     local folder=$work/vulkan-headers mirror
     # shellcheck disable=SC2016 # apt's own placeholder
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' 2>/dev/null |
-        grep -v security | head -n 1)
+        grep -v security | sed -n 1p)
     [ -n "$mirror" ] || return 1
     mkdir -p "$folder/lists/partial" "$folder/archives/partial"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$folder/sources.list"
@@ -94,7 +95,7 @@ case $kind in
         need glslc "install glslc, or the Vulkan SDK"
         include=$(vulkan_include)
         echo "build.sh: Vulkan headers $(vulkan_version "$include") in $include"
-        loader=$(ldconfig -p | awk '/libvulkan\.so(\.1)? / { print $NF; exit }')
+        loader=$(ldconfig -p | awk '/libvulkan\.so(\.1)? / && !found++ { print $NF }')
         [ -n "$loader" ] || fail "libvulkan.so.1 is missing: install the Vulkan loader"
         flags+=(-DGGML_VULKAN=ON "-DVulkan_INCLUDE_DIR=$include" "-DVulkan_LIBRARY=$loader"
             "-DCMAKE_PREFIX_PATH=$(dirname "$include")")
@@ -109,7 +110,7 @@ build=$work/$kind
 echo "build.sh: ggml-$kind of $llama"
 cmake -S "$llama" -B "$build" "${flags[@]}"
 cmake --build "$build" --target "ggml-$kind" --parallel "${JOBS:-$(nproc)}"
-library=$(find "$build" -name "libggml-$kind.so" -type f | head -n 1)
+library=$(find "$build" -name "libggml-$kind.so" -type f | sed -n 1p)
 [ -n "$library" ] || fail "the build made no libggml-$kind.so"
 mkdir -p "$cache/backends"
 # Moved into place whole: a model that starts meanwhile sees the old one or the new one.
