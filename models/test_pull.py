@@ -153,9 +153,11 @@ class PullTest(unittest.TestCase):
             },
         }
 
+        self.siblings: list[dict] = []
+
     def command(self, *more: str) -> list[str]:
         manifest = self.folder / "manifest.toml"
-        manifest.write_text(f"version = 1\n{toml(self.artefact)}\n")
+        manifest.write_text("\n".join(["version = 1", *map(toml, [self.artefact, *self.siblings]), ""]))
         return [sys.executable, str(PULL), "toy", "--cache", str(self.cache), "--manifest", str(manifest), *more]
 
     def pull(self, *more: str) -> subprocess.CompletedProcess:
@@ -254,6 +256,18 @@ class PullTest(unittest.TestCase):
         self.cache.mkdir()
         (self.cache / "toy.bin").write_bytes(bytes(len(self.content)))
         self.assert_pulled(self.pull())
+
+    def test_what_the_same_packages_hold_comes_along(self):
+        part = self.parts[1]
+        sibling = {"name": "sibling", "file": "sibling.bin", "size": len(part), "sha256": hashlib.sha256(part).hexdigest()}
+        registry = {**self.artefact["registry"], "members": ["toy_part2/part.bin"]}
+        stranger = {"name": "stranger", "file": "stranger.bin", "registry": {**registry, "packages": ["toy-part2==1.0"]}}
+        self.siblings = [{**self.artefact, **sibling, "registry": registry}, {**self.artefact, **stranger}]
+        self.assert_pulled(self.pull())
+        self.assertEqual((self.cache / "sibling.bin").read_bytes(), part)
+        self.assertTrue((self.cache / "sibling.bin.ok").exists())
+        self.assertFalse((self.cache / "stranger.bin").exists())
+        self.assertEqual(self.registry.ranges, [None, None])
 
     def test_a_tool_is_executable(self):
         self.artefact["kind"] = "tool"

@@ -27,6 +27,8 @@ look() {
     # bindgen reads C headers with libclang, and finds the compiler's own headers through clang.
     want clang has clang
     want libclang-dev has_libclang
+    # Makes the phonemes of voices; a program of its own, called by the voice actor.
+    want espeak-ng has espeak-ng
     want python3 has python3
     want python3-venv python3 -c "import venv, ensurepip"
     want python3-pip python3 -m pip --version

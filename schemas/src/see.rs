@@ -10,7 +10,8 @@ use crate::{Fault, Media, Request, check};
 pub struct SeeRequest {
     /// The pictures.
     pub images: Vec<Media>,
-    /// What to do with each. Default: all that the model can.
+    /// What to do with each. Default: all that the model can by itself; a description that is only composed of the
+    /// others must be asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<SeeTask>>,
     /// What to look for, for `describe`.
@@ -102,6 +103,6 @@ pub struct Read {
 pub struct Description {
     /// What the picture shows.
     pub text: String,
-    /// Who says so: a model's name, or `composed` if it was put together from labels and text.
+    /// Who says so: a model's name; or, if it was put together from what other tasks found, those: `classify+read`.
     pub by: String,
 }

@@ -239,13 +239,13 @@ proptest! {
     ) {
         round_trips(&TranscribeRequest { model: language.clone(), audio: media.clone(), language: language.clone(), stream, deadline_ms, work });
         round_trips(&TranscribeReply { text: text.clone(), language: text.clone(), duration_ms: number, segments: segments.clone(), queued_ms: number });
-        for segment in segments {
+        for segment in segments.clone() {
             round_trips(&TranscribeFrame { segment });
         }
         for format in [AudioFormat::Wav, AudioFormat::Flac, AudioFormat::Opus] {
             round_trips(&SpeakRequest { text: text.clone(), voice: language.clone(), speed, format, stream });
         }
-        round_trips(&SpeakReply { audio: media.clone(), duration_ms: number });
+        round_trips(&SpeakReply { audio: media.clone(), duration_ms: number, segments });
         let tasks = stream.then(|| vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]);
         round_trips(&SeeRequest { images: vec![media.clone()], tasks, prompt: language, top_k: count });
         round_trips(&SeeReply { results: seen });

@@ -202,7 +202,7 @@ fn data_is_read_from_a_flattened_struct() {
     let bytes: Vec<u8> = (0..=255).collect();
     round_trips(&Flat { stamp: stamp.clone(), body: EchoReply { text: None, data: Some(Data(bytes.clone())) } });
     let audio = Media::inline("audio/wav", bytes.clone());
-    let spoken = Flat { stamp, body: SpeakReply { audio, duration_ms: 1.5 } };
+    let spoken = Flat { stamp, body: SpeakReply { audio, duration_ms: 1.5, segments: vec![] } };
     round_trips(&spoken);
     let packed = Codec::MessagePack.encode(&spoken).unwrap();
     assert!(packed.windows(bytes.len()).any(|window| window == bytes), "the bytes travel as they are");

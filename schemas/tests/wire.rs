@@ -119,6 +119,9 @@ fn see() {
 fn speak() {
     reads::<SpeakRequest>(r#"{"text":"…","voice":"joe","speed":1.0,"format":"wav","stream":false}"#);
     reads::<SpeakReply>(r#"{"work":"w","audio":{"mime":"audio/wav","data":"UklGRg=="},"duration_ms":2960}"#);
+    reads::<SpeakReply>(
+        r#"{"work":"w","seq":0,"audio":{"blob":"blob:sha256:…"},"duration_ms":2960,"segments":[{"t0_ms":0,"t1_ms":2960,"text":"…"}]}"#,
+    );
 }
 
 #[test]

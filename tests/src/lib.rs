@@ -43,6 +43,17 @@ actor = "echo"
 answer = ["deep", "fast"]
 "#;
 
+/// Tables of a brain file for the starter brain's eyes.
+pub const EYES: &str = r#"
+[models.vision]
+actor = "vision"
+[models.vision.weights]
+classify = "efficientnet-lite0"
+detect = "pp-ocr-v4-detect"
+angle = "pp-ocr-v4-angle"
+read = "pp-ocr-v4-read"
+"#;
+
 /// A running brain.
 pub struct Brain {
     node: Child,
@@ -90,7 +101,7 @@ pub async fn artefact(name: &str) -> PathBuf {
     puller.fetch(&Source::Artefact(name.to_owned())).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// One of the committed sound files.
+/// One of the committed sounds and pictures.
 pub fn media(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;
-use megabrain_schemas::{Capability, Media, TranscribeRequest};
-use megabrain_tests::{Brain, media, name};
+use megabrain_schemas::{Capability, Media, SeeRequest, TranscribeRequest};
+use megabrain_tests::{Brain, EYES, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
 
@@ -53,4 +53,21 @@ async fn the_speech_actor_keeps_its_promises() {
     // Ogg files one after the other are one file: more than two minutes of speech.
     let long = transcribe("audio/ogg", media("question-opus.ogg").repeat(24), false);
     check(models, "whisper", "transcribe", &short, &long).await;
+}
+
+#[tokio::test]
+async fn the_vision_actor_keeps_its_promises() {
+    let sign = Media::inline("image/png", media("sign.png"));
+    let see = |images| serde_json::to_string(&SeeRequest { images, tasks: None, prompt: None, top_k: None }).unwrap();
+    // Some tenths of a second each.
+    let (short, long) = (see(vec![sign.clone()]), see(vec![sign; 60]));
+    check(EYES, "vision", "see", &short, &long).await;
+}
+
+#[tokio::test]
+async fn the_voice_actor_keeps_its_promises() {
+    let models =
+        "[models.voice]\nactor = \"voice\"\nweights = { model = \"voice-joe\", config = \"voice-joe-config\" }\n";
+    let long = format!(r#"{{"text":"{}"}}"#, "A long story about the sea and all that lives in it. ".repeat(100));
+    check(models, "voice", "speak", r#"{"text":"Hello. Goodbye.","stream":true}"#, &long).await;
 }

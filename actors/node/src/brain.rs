@@ -9,6 +9,8 @@ use megabrain_runtime::supervision::Cores;
 use megabrain_schemas::{Capability, Name};
 use serde::Deserialize;
 
+use crate::weights::Weights;
+
 /// The brain that `megabrain up` runs where there is no `megabrain.toml`.
 const STARTER: &str = include_str!("../../../megabrain.toml");
 
@@ -116,9 +118,10 @@ impl Default for BusTable {
 pub struct ModelTable {
     /// The kind of actor: the executable is `megabrain-<actor>`.
     pub actor: Name,
-    /// A name of the manifest, `hub:owner/repository/file`, or a path. Absent where an actor needs none.
+    /// A name of the manifest, `hub:owner/repository/file`, or a path; a table of them where an actor needs several
+    /// files. Absent where it needs none.
     #[serde(default)]
-    pub weights: Option<String>,
+    pub weights: Option<Weights>,
     /// Weight in the sharing of cores; 0 takes no part. Default 1; for an actor without weights 0.
     #[serde(default)]
     pub share: Option<f64>,
@@ -224,11 +227,15 @@ impl ModelTable {
     ///
     /// # Errors
     /// A value that JSON does not have.
-    pub fn settings(&self, weights: Option<&Path>, default_max_tokens: u32) -> Result<String, serde_json::Error> {
+    pub fn settings(
+        &self,
+        weights: Option<&Weights<PathBuf>>,
+        default_max_tokens: u32,
+    ) -> Result<String, serde_json::Error> {
         let mut settings = serde_json::to_value(&self.settings)?;
         if let Some(map) = settings.as_object_mut() {
             if let Some(weights) = weights {
-                map.insert("weights".into(), weights.display().to_string().into());
+                map.insert("weights".into(), serde_json::to_value(weights)?);
             }
             if *self.actor.as_str() == *"llm" {
                 map.entry("max_tokens").or_insert_with(|| default_max_tokens.into());
@@ -262,7 +269,7 @@ mod tests {
         let brain: Brain = toml::from_str("[models.x]\nactor = \"llm\"\nweights = \"w\"\ncontext = 4096").unwrap();
         let model = &brain.models["x"];
         let settings: serde_json::Value =
-            serde_json::from_str(&model.settings(Some(Path::new("/w.gguf")), 99).unwrap()).unwrap();
+            serde_json::from_str(&model.settings(Some(&Weights::One("/w.gguf".into())), 99).unwrap()).unwrap();
         assert_eq!(settings, serde_json::json!({"context": 4096, "weights": "/w.gguf", "max_tokens": 99}));
     }
 }

@@ -13,3 +13,4 @@ pub mod pull_command;
 pub mod server;
 pub mod supervisor;
 pub mod up;
+pub mod weights;

@@ -18,9 +18,13 @@ use crate::memory::Ram;
 use crate::pull::{PullError, Puller, Source};
 use crate::server::{Server, ServerError};
 use crate::supervisor::{Supervisor, SupervisorMessage};
+use crate::weights::{ONNX_RUNTIME, Weights};
 
 /// Models yield to bus, router and node when the cores are short.
 const MODEL_NICENESS: i32 = 5;
+
+/// Tells an actor where ONNX Runtime is; `megabrain-onnx` reads it, which this program must not link.
+pub(crate) const ONNX_RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// A running node.
 pub struct Node {
@@ -261,10 +265,15 @@ impl Preparation {
 
     async fn specify(&self, restarts: u32) -> Result<ModelSpec, String> {
         let Self { brain, name, model, instance, .. } = self;
-        let weights = self.weights().await.map_err(|error| error.to_string())?;
+        let sources = self.sources().map_err(|error| error.to_string())?;
+        let weights = match &sources {
+            Some(sources) => Some(sources.fetch(&self.puller).await.map_err(|error| error.to_string())?),
+            None => None,
+        };
+        let library = self.onnx_runtime(sources.as_ref()).await.map_err(|error| error.to_string())?;
         let program = actor_program(&model.actor).map_err(|error| error.to_string())?;
         let settings = model
-            .settings(weights.as_deref(), brain.brain.default_max_tokens)
+            .settings(weights.as_ref(), brain.brain.default_max_tokens)
             .map_err(|error| format!("its settings cannot be passed on: {error}"))?;
         let millis = |duration: Duration| duration.as_millis().to_string();
         let arguments = [
@@ -285,13 +294,13 @@ impl Preparation {
             launcher: crate::child::launcher(MODEL_NICENESS).map_err(|error| error.to_string())?,
             program,
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
-            environment: self.environment(),
+            environment: self.environment(library),
             drain: brain.brain.drain,
             restarts,
         })
     }
 
-    fn environment(&self) -> Vec<(String, String)> {
+    fn environment(&self, onnx_runtime: Option<PathBuf>) -> Vec<(String, String)> {
         let mut variables = self.connection.environment(Role::Model);
         let is_set = |name: &str| std::env::var_os(name).is_some();
         if !is_set("GOMP_SPINCOUNT") && !is_set("OMP_WAIT_POLICY") {
@@ -299,13 +308,24 @@ impl Preparation {
             // busy processes; a short spin costs little where a model is alone.
             variables.push(("GOMP_SPINCOUNT".into(), "300".into()));
         }
+        if let Some(library) = onnx_runtime {
+            variables.push((ONNX_RUNTIME_VARIABLE.into(), library.display().to_string()));
+        }
         variables
     }
 
-    async fn weights(&self) -> Result<Option<PathBuf>, PullError> {
-        let Some(text) = &self.model.weights else { return Ok(None) };
-        let source = Source::parse(text, &self.brain.folder, self.puller.manifest())?;
-        self.puller.fetch(&source).await.map(Some)
+    fn sources(&self) -> Result<Option<Weights<Source>>, PullError> {
+        let weights = self.model.weights.as_ref();
+        weights.map(|weights| weights.sources(&self.brain.folder, self.puller.manifest())).transpose()
+    }
+
+    /// The manifest's ONNX Runtime for a model that needs one, unless the environment names another.
+    async fn onnx_runtime(&self, sources: Option<&Weights<Source>>) -> Result<Option<PathBuf>, PullError> {
+        let is_named = std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some_and(|path| !path.is_empty());
+        if is_named || !sources.is_some_and(|sources| sources.are_onnx(self.puller.manifest())) {
+            return Ok(None);
+        }
+        self.puller.fetch(&Source::Artefact(ONNX_RUNTIME.into())).await.map(Some)
     }
 }
 

@@ -33,8 +33,7 @@ pub async fn run(args: &PullArgs, globals: &Globals) -> anyhow::Result<ExitCode>
     let puller = Puller::new(Options::from_env(), reporter)?;
     let (names, folder): (Vec<String>, PathBuf) = if args.names.is_empty() {
         let brain = Brain::load(args.brain_file.as_deref())?;
-        let weights = brain.models.values().filter_map(|model| model.weights.clone());
-        (std::iter::once("nats-server".to_owned()).chain(weights).collect(), brain.folder)
+        (needs(&brain, &puller), brain.folder)
     } else {
         (args.names.clone(), PathBuf::new())
     };
@@ -49,4 +48,17 @@ pub async fn run(args: &PullArgs, globals: &Globals) -> anyhow::Result<ExitCode>
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a brain's bus and models are made of.
+fn needs(brain: &Brain, puller: &Puller) -> Vec<String> {
+    let weights = brain.models.values().filter_map(|model| model.weights.as_ref());
+    let of_models = weights.flat_map(|weights| weights.needs(&brain.folder, puller.manifest()));
+    let mut names = vec!["nats-server".to_owned()];
+    for name in of_models {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

@@ -6,6 +6,10 @@ use megabrain_schemas::{AttachmentReply, Codec, Evidence, Fault, Modality, Name,
 
 use crate::plan::PlannedLeg;
 
+/// Of a picture's classes, the likeliest counts, and so many at most of those that are likely enough.
+const MOST_CLASSES: usize = 3;
+const WORTH_A_WORD: f32 = 0.1;
+
 /// Reads a leg's answer as evidence about attachment number `attachment`.
 ///
 /// # Errors
@@ -15,7 +19,7 @@ pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<V
     let codec = Codec::detect(None, body).map_err(unreadable)?;
     let found = match leg.capability.as_str() {
         "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)),
-        "see" => codec.decode(body).map(|reply| seen(&leg.model, attachment, &reply)),
+        "see" => codec.decode(body).map(|reply| seen_by(&leg.model, attachment, &reply)),
         _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)),
     };
     let mut found = found.map_err(unreadable)?;
@@ -44,7 +48,7 @@ fn heard(model: &Name, attachment: usize, reply: TranscribeReply) -> Vec<Evidenc
     reply.segments.into_iter().map(segment).collect()
 }
 
-fn seen(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
+fn seen_by(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
     let timeless = |(text, confidence): (String, Option<f32>)| Evidence {
         attachment,
         modality: Modality::Image,
@@ -60,7 +64,10 @@ fn seen(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
 fn findings(seen: &Seen) -> Vec<(String, Option<f32>)> {
     let described = seen.describe.iter().map(|description| (description.text.clone(), None));
     let read = seen.read.iter().flatten().map(|line| (format!("text: {}", line.text), Some(line.score)));
-    let classified = seen.classify.iter().flatten().take(3).map(|class| (class.label.clone(), Some(class.score)));
+    let classes = seen.classify.iter().flatten().enumerate().take(MOST_CLASSES);
+    let worth = classes.filter(|(rank, class)| *rank == 0 || class.score >= WORTH_A_WORD).map(|(_, class)| class);
+    // The same words however sure it is: what many pictures show is told once.
+    let classified = worth.map(|class| (format!("looks like: {}", class.label), Some(class.score)));
     described.chain(read).chain(classified).collect()
 }
 
@@ -117,6 +124,8 @@ fn clock(milliseconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use megabrain_schemas::{Classified, Read};
+
     use super::*;
 
     fn item(attachment: usize, t0: Option<f64>, text: &str) -> Evidence {
@@ -135,6 +144,26 @@ mod tests {
     fn without_a_written_question_what_was_heard_is_the_question() {
         let all = [item(0, Some(10.0), "a"), item(0, Some(900.0), "b"), item(1, Some(0.0), "c")];
         assert_eq!(prompt(None, all.iter()), "a b c");
+    }
+
+    #[test]
+    fn of_a_picture_the_text_and_the_likely_classes_are_evidence() {
+        let class = |(label, score): (&str, f32)| Classified { label: label.into(), score };
+        let see = |read: &[&str], classes: &[(&str, f32)]| {
+            let line = |text: &&str| Read { text: (*text).into(), corners: [[0.0; 2]; 4], score: 0.9 };
+            let seen = Seen {
+                read: Some(read.iter().map(line).collect()),
+                classify: Some(classes.iter().copied().map(class).collect()),
+                ..Seen::default()
+            };
+            let evidence = seen_by(&Name::new("vision").unwrap(), 0, &SeeReply { results: vec![seen] });
+            evidence.into_iter().map(|item| item.text).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            see(&["BERTH 42"], &[("cat", 0.6), ("lynx", 0.2), ("sofa", 0.02)]),
+            ["text: BERTH 42", "looks like: cat", "looks like: lynx"]
+        );
+        assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["looks like: barbell"]);
     }
 
     #[test]

@@ -91,6 +91,16 @@ impl Host {
         })
     }
 
+    /// Stores a blob, blocking the calling thread.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<BlobRef, Fault> {
+        self.0.runtime.block_on(async { self.store().await?.put(bytes).await })
+    }
+
+    /// True if a message has room for so many bytes of media beside everything else, in either codec.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= self.0.bus.max_payload() / 2
+    }
+
     async fn store(&self) -> Result<BlobStore, Fault> {
         let cached = self.0.blobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(store) = cached {

@@ -75,6 +75,20 @@ impl Job {
         }
     }
 
+    /// Media for an answer or a frame: inline while a message has room for it, else put into the blob store.
+    ///
+    /// Blocks while it stores: not for a thread that other jobs wait for.
+    ///
+    /// # Errors
+    /// `overloaded` if the bucket is full, `unavailable` if the bus is away or has no blob store.
+    pub fn attach(&self, mime: &str, bytes: Vec<u8>) -> Result<Media, Fault> {
+        if self.host.has_room(bytes.len()) {
+            return Ok(Media::inline(mime, bytes));
+        }
+        let blob = self.host.put(&bytes)?;
+        Ok(Media::by_reference(Some(mime.to_owned()), blob))
+    }
+
     /// Why this job should end now without an answer, if it should: cancelled, past its deadline, caller gone.
     ///
     /// Costs some nanoseconds: made for being asked at every step, from any thread.

@@ -220,7 +220,8 @@ fn hearing() -> Made<Vec<MessageType>> {
         format: AudioFormat::Wav,
         stream: false,
     };
-    let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0 };
+    let said = Segment { t0_ms: 0.0, t1_ms: 2960.0, text: speak.text.clone(), confidence: None };
+    let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0, segments: vec![said] };
     Ok(vec![
         MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?.plain("", &request)?,
         MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped(
@@ -258,7 +259,10 @@ fn seeing() -> Made<Vec<MessageType>> {
             corners: [[12.0, 8.5], [220.0, 8.5], [220.0, 64.0], [12.0, 64.0]],
             score: 0.984375,
         }]),
-        describe: Some(Description { text: "a cat under a sign that says BERTH 42".into(), by: "composed".into() }),
+        describe: Some(Description {
+            text: "a cat under a sign that says BERTH 42".into(),
+            by: "classify+read".into(),
+        }),
     };
     let frame = VideoFrame { blob: BlobRef::of(b"a frame"), t_ms: 1500.0 };
     let sound = VideoSound { blob: BlobRef::of(b"a sound track"), t0_ms: 0.0, duration_ms: 18000.0 };

@@ -15,6 +15,8 @@ mod memory;
 mod models;
 #[path = "../bench/report.rs"]
 mod report;
+#[path = "../bench/vision.rs"]
+mod vision;
 
 use clap::{Parser, ValueEnum};
 use megabrain_tests::Brain;
@@ -43,13 +45,15 @@ enum Section {
     Models,
     /// How busy models share the cores.
     Fair,
-    /// Everything.
+    /// Pictures, against Python. Not part of `all`: it needs packages that `make bench-senses` installs.
+    Vision,
+    /// Everything but what needs more installed.
     All,
 }
 
 impl Section {
     fn includes(self, other: Self) -> bool {
-        self == Self::All || self == other
+        self == other || (self == Self::All && other != Self::Vision)
     }
 }
 
@@ -86,6 +90,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if section.includes(Section::Fair) {
         fair::measure(quick, &mut report).await?;
+    }
+    if section.includes(Section::Vision) {
+        vision::measure(quick, &mut report).await?;
     }
     report.end();
     Ok(())

@@ -66,8 +66,10 @@ impl Balance {
         let places = places(needs, &placed, machine);
         let mut missing = lacks(needs, machine);
         missing.extend(places.iter().filter_map(|place| place.shortage(machine)));
-        let to_fetch_bytes =
-            besides + needs.iter().filter_map(|need| need.extent).map(|extent| extent.to_fetch).sum::<u64>();
+        let of_models = needs.iter().filter_map(|need| need.extent).map(|extent| extent.to_fetch).sum::<u64>();
+        // One for all of them.
+        let runtime = needs.iter().map(|need| need.runtime_to_fetch).max().unwrap_or(0);
+        let to_fetch_bytes = besides + of_models + runtime;
         missing.extend(disk_shortage(to_fetch_bytes, machine));
         Self { placed, places, to_fetch_bytes, missing }
     }
@@ -162,6 +164,7 @@ mod tests {
     use super::super::machine::Device;
     use super::*;
     use crate::pull::Extent;
+    use crate::weights::Weights;
 
     const GIB: u64 = 1 << 30;
 
@@ -186,8 +189,9 @@ mod tests {
         Need {
             model: Name::sanitized(model),
             actor: Name::sanitized("llm"),
-            source: Some("w.gguf".to_owned()),
+            source: Some(Weights::One("w.gguf".to_owned())),
             extent: Some(Extent { bytes: gib * GIB, to_fetch: 0 }),
+            runtime_to_fetch: 0,
             device: device.to_owned(),
             choices: choices.iter().map(choice).collect(),
             is_out_of_reach: false,

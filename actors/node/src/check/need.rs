@@ -1,5 +1,6 @@
 //! What does one model need? Its program, its weights, and memory in each place that it could live in.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use megabrain_schemas::Name;
@@ -8,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::actor;
 use super::machine::{Machine, RAM};
 use crate::brain::{Brain, ModelTable};
-use crate::node::actor_program;
+use crate::node::{ONNX_RUNTIME_VARIABLE, actor_program};
 use crate::pull::{Extent, HubError, PullError, Puller, Source};
+use crate::weights::{ONNX_RUNTIME, Weights};
 
 /// The actor that can tell what a model would take.
 const LLM: &str = "llm";
@@ -22,9 +24,11 @@ pub(super) struct Need {
     /// The kind of actor.
     pub(super) actor: Name,
     /// Where its weights come from, as the brain file says; none for a model without.
-    pub(super) source: Option<String>,
-    /// How large they are, where that is known.
+    pub(super) source: Option<Weights>,
+    /// How large they are together, where that is known.
     pub(super) extent: Option<Extent>,
+    /// What is to come of the ONNX Runtime that it shares with other models, in bytes.
+    pub(super) runtime_to_fetch: u64,
     /// Where it is to live, as the brain file says.
     pub(super) device: String,
     /// Where it could live, best first: one place, or for `auto` several. None for a model without weights.
@@ -75,6 +79,7 @@ impl Need {
             actor: model.actor.clone(),
             source: model.weights.clone(),
             extent: None,
+            runtime_to_fetch: 0,
             device: model.setting("device").unwrap_or_else(|| "auto".to_owned()).to_lowercase(),
             choices: Vec::new(),
             is_out_of_reach: false,
@@ -88,32 +93,57 @@ impl Need {
             }
         };
         let mut weights = None;
-        if let Some(text) = &model.weights {
-            match Source::parse(text, &brain.folder, puller.manifest()) {
-                Ok(source) => {
-                    weights = puller.cached(&source);
-                    need.measure(puller, &source).await;
+        if let Some(names) = &model.weights {
+            match names.sources(&brain.folder, puller.manifest()) {
+                Ok(sources) => {
+                    weights = sources.try_map(|source| puller.cached(source).ok_or(())).ok();
+                    need.measure(puller, &sources).await;
+                    need.measure_runtime(puller, &sources).await;
                 }
                 Err(error) => need.faults.push(error.to_string()),
             }
         }
         if let Some(program) = &program {
-            let path = weights.clone().or_else(|| model.weights.as_ref().map(PathBuf::from));
-            let settings = settings(brain, model, path.as_deref(), None);
+            let paths = weights.clone().or_else(|| model.weights.as_ref().map(unfetched));
+            let settings = settings(brain, model, paths.as_ref(), None);
             if let Err(error) = actor::check(program, name.as_str(), &settings).await {
                 need.faults.push(format!("{error:#}"));
             }
         }
         if model.weights.is_some() && need.faults.is_empty() {
             let program = program.filter(|_| model.actor.as_str() == LLM);
-            need.place(brain, machine, model, program.as_deref().zip(weights.as_deref())).await;
+            need.place(brain, machine, model, program.as_deref().zip(weights.as_ref())).await;
         }
         Some(need)
     }
 
-    async fn measure(&mut self, puller: &Puller, source: &Source) {
+    /// Every file is needed: the size is known once that of each is.
+    async fn measure(&mut self, puller: &Puller, sources: &Weights<Source>) {
+        let mut together = Some(Extent::default());
+        for source in sources.iter() {
+            let extent = self.extent_of(puller, source).await;
+            together = together.zip(extent).map(|(together, extent)| Extent {
+                bytes: together.bytes + extent.bytes,
+                to_fetch: together.to_fetch + extent.to_fetch,
+            });
+            if self.is_out_of_reach {
+                break;
+            }
+        }
+        self.extent = together;
+    }
+
+    async fn measure_runtime(&mut self, puller: &Puller, sources: &Weights<Source>) {
+        let is_named = std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some_and(|path| !path.is_empty());
+        if !is_named && sources.are_onnx(puller.manifest()) {
+            let extent = self.extent_of(puller, &Source::Artefact(ONNX_RUNTIME.into())).await;
+            self.runtime_to_fetch = extent.map_or(0, |extent| extent.to_fetch);
+        }
+    }
+
+    async fn extent_of(&mut self, puller: &Puller, source: &Source) -> Option<Extent> {
         match puller.extent(source).await {
-            Ok(extent) => self.extent = Some(extent),
+            Ok(extent) => return Some(extent),
             Err(PullError::Hub {
                 source: HubError::Unreachable | HubError::Stalled(_) | HubError::Transfer(_),
                 ..
@@ -122,11 +152,18 @@ impl Need {
             }
             Err(error) => self.faults.push(error.to_string()),
         }
+        None
     }
 
     /// Says where the model could live and what it would take: all of it by the word of its program, if that can look at
     /// the weights; else the weights alone.
-    async fn place(&mut self, brain: &Brain, machine: &Machine, model: &ModelTable, known: Option<(&Path, &Path)>) {
+    async fn place(
+        &mut self,
+        brain: &Brain,
+        machine: &Machine,
+        model: &ModelTable,
+        known: Option<(&Path, &Weights<PathBuf>)>,
+    ) {
         let is_mixture_in_ram = model.setting("experts").is_some_and(|experts| experts == RAM);
         let candidates = match self.device.as_str() {
             // What is not a language model takes a card only by its name.
@@ -178,11 +215,17 @@ fn for_instances(share: &mut Share, model: &ModelTable) {
 }
 
 /// The settings as the model's program would get them, on this device if one is given.
-fn settings(brain: &Brain, model: &ModelTable, weights: Option<&Path>, device: Option<&str>) -> String {
+fn settings(brain: &Brain, model: &ModelTable, weights: Option<&Weights<PathBuf>>, device: Option<&str>) -> String {
     let mut model = model.clone();
     if let Some(device) = device {
         model.settings.insert("device".to_owned(), device.into());
     }
     // What JSON cannot express, the program misses and says so.
     model.settings(weights, brain.brain.default_max_tokens).unwrap_or_default()
+}
+
+/// Names in the place of paths, for a program to look at the settings before the weights are here.
+fn unfetched(names: &Weights) -> Weights<PathBuf> {
+    let Ok(paths) = names.try_map(|name| Ok::<_, Infallible>(PathBuf::from(name)));
+    paths
 }

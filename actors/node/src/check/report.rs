@@ -11,6 +11,7 @@ use super::need::{Choice, Need, Share};
 use crate::brain::Brain;
 use crate::cli::format::size;
 use crate::cli::table::Table;
+use crate::weights::Weights;
 
 /// What a brain needs, and whether this machine has it.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +32,7 @@ struct ModelReport {
     actor: Name,
     /// As in the brain file; absent for a model without.
     #[serde(skip_serializing_if = "Option::is_none")]
-    weights: Option<String>,
+    weights: Option<Weights>,
     /// Absent where nobody knows it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     weights_bytes: Option<u64>,

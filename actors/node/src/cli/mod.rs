@@ -17,7 +17,9 @@ mod models;
 mod nats;
 pub(crate) mod output;
 mod render;
+mod see;
 mod session;
+mod speak;
 mod status;
 mod survey;
 pub(crate) mod table;
@@ -36,6 +38,8 @@ pub use env::EnvArgs;
 pub use fault::{Interrupted, Usage, report};
 pub use models::ModelsArgs;
 pub use nats::{PubArgs, ReqArgs, SubArgs};
+pub use see::SeeArgs;
+pub use speak::SpeakArgs;
 pub use status::StatusArgs;
 pub use transcribe::TranscribeArgs;
 
@@ -58,6 +62,8 @@ pub enum Command {
     Ask(AskArgs),
     Chat(ChatArgs),
     Transcribe(TranscribeArgs),
+    See(SeeArgs),
+    Speak(SpeakArgs),
     Models(ModelsArgs),
     Status(StatusArgs),
     Devices(DevicesArgs),
@@ -83,6 +89,8 @@ impl Command {
             Self::Ask(_) => "ask",
             Self::Chat(_) => "chat",
             Self::Transcribe(_) => "transcribe",
+            Self::See(_) => "see",
+            Self::Speak(_) => "speak",
             Self::Models(_) => "models",
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
@@ -98,6 +106,8 @@ impl Command {
             Self::Ask(args) => ask::run(args, globals).await,
             Self::Chat(args) => chat::run(args, globals).await,
             Self::Transcribe(args) => transcribe::run(args, globals).await,
+            Self::See(args) => see::run(args, globals).await,
+            Self::Speak(args) => speak::run(args, globals).await,
             Self::Models(args) => models::run(args, globals).await,
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,

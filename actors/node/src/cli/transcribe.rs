@@ -106,7 +106,8 @@ async fn stream(
     Err(ended_early().into())
 }
 
-fn segment_line(segment: &Segment) -> String {
+/// A stretch of speech with its times, on one line.
+pub(crate) fn segment_line(segment: &Segment) -> String {
     let span = format::span(Some(segment.t0_ms), Some(segment.t1_ms));
     format!("[{span}] {}", format::harmless(segment.text.trim()))
 }

@@ -59,6 +59,8 @@ pub enum Kind {
     Model,
     /// A program; made executable.
     Tool,
+    /// A shared library that a program loads.
+    Library,
 }
 
 /// A file of a public repository on the Hugging Face hub.

@@ -13,11 +13,12 @@ use super::PullError;
 use super::manifest::Artefact;
 use super::progress::{Event, Meter, Reporter};
 
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("pull.py", include_str!("../../../../models/pull.py")),
     ("artefacts.py", include_str!("../../../../models/artefacts.py")),
     ("progress.py", include_str!("../../../../models/progress.py")),
     ("registry.py", include_str!("../../../../models/registry.py")),
+    ("convert_efficientnet.py", include_str!("../../../../models/convert_efficientnet.py")),
     ("convert_whisper.py", include_str!("../../../../models/convert_whisper.py")),
     ("upcycle.py", include_str!("../../../../models/upcycle.py")),
 ];

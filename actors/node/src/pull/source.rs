@@ -35,6 +35,16 @@ impl Source {
         }
         Ok(Self::Path(base.join(expand_home(text))))
     }
+
+    /// The file's name, with folders before it or without; empty for a name that is not in `manifest`.
+    #[must_use]
+    pub fn file<'a>(&'a self, manifest: &'a Manifest) -> &'a Path {
+        match self {
+            Self::Artefact(name) => Path::new(manifest.find(name).map_or("", |artefact| &artefact.file)),
+            Self::Hub(hub) => Path::new(&hub.file),
+            Self::Path(path) => path,
+        }
+    }
 }
 
 fn looks_like_path(text: &str) -> bool {
