@@ -32,6 +32,9 @@ look() {
     want python3 has python3
     want python3-venv python3 -c "import venv, ensurepip"
     want python3-pip python3 -m pip --version
+    # The starter brain takes films apart with it.
+    want ffmpeg has ffmpeg
+    want ffmpeg has ffprobe
     if [ "${1:-}" = test ]; then
         # A second device of another vendor, in software: Vulkan on the processor.
         want glslc has glslc

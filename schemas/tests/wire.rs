@@ -128,6 +128,7 @@ fn speak() {
 fn split() {
     let split: SplitRequest = reads(r#"{"video":{"blob":"blob:sha256:…"},"frames":20,"fps":0.5}"#);
     assert!(split.is_stream());
+    assert!(!reads::<SplitRequest>(r#"{"video":{"blob":"blob:sha256:…"},"stream":false}"#).is_stream());
     reads::<SplitFrame>(r#"{"work":"w","seq":0,"frame":{"blob":"blob:sha256:…","t_ms":1500}}"#);
     reads::<SplitFrame>(r#"{"work":"w","seq":1,"sound":{"blob":"blob:sha256:…","t0_ms":0,"duration_ms":18000}}"#);
 }

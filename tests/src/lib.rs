@@ -54,6 +54,9 @@ angle = "pp-ocr-v4-angle"
 read = "pp-ocr-v4-read"
 "#;
 
+/// How many bytes of media the bus of a brain keeps, where a test does not say.
+const BLOB_MAX: &str = "2 MiB";
+
 /// A running brain.
 pub struct Brain {
     node: Child,
@@ -101,10 +104,22 @@ pub async fn artefact(name: &str) -> PathBuf {
     puller.fetch(&Source::Artefact(name.to_owned())).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// One of the committed sounds and pictures.
+/// One of the committed sounds, pictures and films.
 pub fn media(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("media").join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The committed film, so many times over: it takes seconds to split. Needs ffmpeg.
+pub fn long_film(times: u32) -> Vec<u8> {
+    let folder = TempDir::new().expect("a folder");
+    let (source, target) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("media/film.mp4"), folder.path().join("long.mp4"));
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-stream_loop", &(times - 1).to_string(), "-i"]).arg(source);
+    let status = command.args(["-c", "copy"]).arg(&target).status().expect("ffmpeg: `make setup` installs it");
+    assert!(status.success(), "ffmpeg: {status}");
+    std::fs::read(target).expect("the film")
 }
 
 impl Brain {
@@ -115,30 +130,35 @@ impl Brain {
 
     /// As [`Brain::start`], with variables for the processes of the brain.
     pub async fn start_with(models: &str, environment: &[(&str, &str)]) -> Self {
-        Self::spawn("", models, environment).with_bus().await
+        Self::spawn("", models, environment, BLOB_MAX).with_bus().await
+    }
+
+    /// As [`Brain::start_with`], with so much room for blobs.
+    pub async fn start_with_room(models: &str, environment: &[(&str, &str)], blob_max: &str) -> Self {
+        Self::spawn("", models, environment, blob_max).with_bus().await
     }
 
     /// As [`Brain::start`], with more lines for the `[brain]` table.
     pub async fn start_as(settings: &str, models: &str) -> Self {
-        Self::spawn(settings, models, &[]).with_bus().await
+        Self::spawn(settings, models, &[], BLOB_MAX).with_bus().await
     }
 
     /// Starts `megabrain up` on a bus of the test's own, which need not be there yet. Waits for nothing.
     pub fn start_on(server: &Server, models: &str) -> Self {
         let variables = server.environment();
         let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut brain = Self::spawn("", models, &variables);
+        let mut brain = Self::spawn("", models, &variables, BLOB_MAX);
         brain.given = Some(server.connection().clone());
         brain
     }
 
-    fn spawn(settings: &str, models: &str, environment: &[(&str, &str)]) -> Self {
+    fn spawn(settings: &str, models: &str, environment: &[(&str, &str)], blob_max: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let name = name(&format!("test{}", std::process::id()));
         let store = folder.path().join("bus").display().to_string();
         let file = folder.path().join("brain.toml");
         let text = format!(
-            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"2 MiB\"\n{models}"
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{models}"
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");

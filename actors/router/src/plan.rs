@@ -104,7 +104,7 @@ fn payload_for(capability: &Capability, media: Media, prompt: Option<&str>) -> R
             work: None,
         }),
         "see" => pack(&SeeRequest { images: vec![media], tasks: None, prompt: prompt.map(str::to_owned), top_k: None }),
-        "split" => pack(&SplitRequest { video: media, frames: None, fps: None }),
+        "split" => pack(&SplitRequest { video: media, frames: None, fps: None, stream: None }),
         _ => pack(&AttachmentRequest { attachment: media, prompt: prompt.map(str::to_owned) }),
     }
 }

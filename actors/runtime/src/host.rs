@@ -11,10 +11,11 @@ use megabrain_bus::{BlobStore, Bus};
 use megabrain_schemas::{BlobRef, Fault, Name};
 
 use crate::driver::Event;
+use crate::open::OpenWork;
 
 /// Blobs past this size are refused: 1 GiB.
 const MAX_BLOB: usize = 1 << 30;
-/// While a blob is fetched, an interruption is looked for this often.
+/// While a blob is on its way, this often it is asked whether the work still wants it.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// The engine's view of its process. Cheap to clone, usable from any thread.
@@ -72,12 +73,20 @@ impl Host {
         self.0.waker.clone()
     }
 
-    /// Fetches a blob, blocking the calling thread until it is there or there is an `interruption`.
-    pub(crate) fn blob(&self, blob: &BlobRef, interruption: impl Fn() -> Option<Fault>) -> Result<Bytes, Fault> {
-        let fetched = async { self.store().await?.get(blob, MAX_BLOB).await };
+    /// Fetches a blob for a work, blocking the calling thread; gives up when the work is interrupted.
+    pub(crate) fn blob(&self, blob: &BlobRef, work: &OpenWork) -> Result<Bytes, Fault> {
+        self.wait_for(work, async { self.store().await?.get(blob, MAX_BLOB).await })
+    }
+
+    /// Stores bytes for a work, blocking the calling thread; gives up when the work is interrupted.
+    pub(crate) fn put_blob(&self, bytes: &[u8], work: &OpenWork) -> Result<BlobRef, Fault> {
+        self.wait_for(work, async { self.store().await?.put(bytes).await })
+    }
+
+    fn wait_for<T>(&self, work: &OpenWork, done: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let interrupted = async {
             loop {
-                if let Some(fault) = interruption() {
+                if let Some(fault) = work.interruption() {
                     return fault;
                 }
                 tokio::time::sleep(LOOK_UP).await;
@@ -85,15 +94,11 @@ impl Host {
         };
         self.0.runtime.block_on(async {
             tokio::select! {
-                blob = fetched => blob,
+                biased;
+                done = done => done,
                 fault = interrupted => Err(fault),
             }
         })
-    }
-
-    /// Stores a blob, blocking the calling thread.
-    pub(crate) fn put(&self, bytes: &[u8]) -> Result<BlobRef, Fault> {
-        self.0.runtime.block_on(async { self.store().await?.put(bytes).await })
     }
 
     /// True if a message has room for so many bytes of media beside everything else, in either codec.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use megabrain_bus::Responder;
-use megabrain_schemas::{AttachmentRequest, Capability, Codec, Fault, FaultKind, Media, Name, Request};
+use megabrain_schemas::{AttachmentRequest, BlobRef, Capability, Codec, Fault, FaultKind, Media, Name, Request};
 use serde::Serialize;
 
 use crate::host::Host;
@@ -65,12 +65,12 @@ impl Job {
     ///
     /// # Errors
     /// `invalid_request` if the media names no source or two, `not_found` if the blob is gone, `unavailable` if the
-    /// bus is away; [`Job::interruption`] if there is one before the blob is there.
+    /// bus is away; what [`Job::interruption`] says, soon after it does.
     pub fn media(&self, media: &Media, what: &str) -> Result<Bytes, Fault> {
         media.check(what)?;
         match (&media.data, &media.blob) {
             (Some(data), _) => Ok(Bytes::copy_from_slice(&data.0)),
-            (None, Some(blob)) => self.host.blob(blob, || self.interruption()),
+            (None, Some(blob)) => self.host.blob(blob, &self.open),
             (None, None) => Err(Fault::invalid(format!("{what} is empty"))),
         }
     }
@@ -80,13 +80,24 @@ impl Job {
     /// Blocks while it stores: not for a thread that other jobs wait for.
     ///
     /// # Errors
-    /// `overloaded` if the bucket is full, `unavailable` if the bus is away or has no blob store.
+    /// As [`Job::put_blob`].
     pub fn attach(&self, mime: &str, bytes: Vec<u8>) -> Result<Media, Fault> {
         if self.host.has_room(bytes.len()) {
             return Ok(Media::inline(mime, bytes));
         }
-        let blob = self.host.put(&bytes)?;
+        let blob = self.put_blob(&bytes)?;
         Ok(Media::by_reference(Some(mime.to_owned()), blob))
+    }
+
+    /// Puts bytes that came of this job into the blob store, for frames or the answer to name.
+    ///
+    /// Blocks while it stores: not for a thread that other jobs wait for.
+    ///
+    /// # Errors
+    /// `overloaded` if the bucket is full, `unavailable` if the bus is away; what [`Job::interruption`] says, soon after
+    /// it does: what was stored by then stays to the end of its life.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobRef, Fault> {
+        self.host.put_blob(bytes, &self.open)
     }
 
     /// Why this job should end now without an answer, if it should: cancelled, past its deadline, caller gone.

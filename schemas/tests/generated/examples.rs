@@ -279,16 +279,44 @@ fn seeing() -> Made<Vec<MessageType>> {
                 video: Media::by_reference(Some("video/mp4".into()), film()),
                 frames: Some(20),
                 fps: Some(0.5),
+                stream: None,
             },
         )?,
         MessageType::new::<SplitFrame>("split_frame", Part::Frame)?
             .stamped("picture", &frame_of("video", 0), &SplitFrame { frame: Some(frame), sound: None })?
             .stamped("sound", &frame_of("video", 1), &SplitFrame { frame: None, sound: Some(sound) })?,
-        MessageType::new::<SplitReply>("split_reply", Part::Reply)?.stamped(
-            "",
-            &Stamp { seq: Some(2), ..end_of("video") },
-            &SplitReply { frames: 1, duration_ms: 18000.0 },
-        )?,
+        MessageType::new::<SplitReply>("split_reply", Part::Reply)?
+            .stamped(
+                "",
+                &Stamp { seq: Some(2), ..end_of("video") },
+                &SplitReply {
+                    frames: 1,
+                    duration_ms: 18000.0,
+                    container: Some("mov".into()),
+                    width: Some(640),
+                    height: Some(480),
+                    video_codec: Some("h264".into()),
+                    audio_codec: Some("aac".into()),
+                    ..SplitReply::default()
+                },
+            )?
+            .stamped(
+                "whole",
+                &end_of("video"),
+                &SplitReply {
+                    frames: 1,
+                    duration_ms: 2400.0,
+                    container: Some("matroska".into()),
+                    width: Some(1920),
+                    height: Some(1080),
+                    video_codec: Some("vp9".into()),
+                    audio_codec: Some("opus".into()),
+                    note: Some("the pictures are damaged from 1.5 s on: Invalid data found".into()),
+                    pictures: vec![VideoFrame { blob: BlobRef::of(b"a frame"), t_ms: 1500.0 }],
+                    sounds: vec![VideoSound { blob: BlobRef::of(b"a sound track"), t0_ms: 0.0, duration_ms: 2400.0 }],
+                    queued_ms: 0.25,
+                },
+            )?,
     ])
 }
 
