@@ -49,7 +49,7 @@ bench-senses: build ## measure the senses against the same models in Python
 		python3 -m venv --clear $(CACHE)/bench-venv; \
 		$(CACHE)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/bench-requirements.txt; \
 		cp tests/python/bench-requirements.txt $(CACHE)/bench-venv/made-from; }
-	cargo run --release --locked -p megabrain-tests --bin bench vision
+	cargo run --release --locked -p megabrain-tests --bin bench senses
 
 .PHONY: pull
 pull: setup ## fetch the starter models and nats-server

@@ -54,6 +54,13 @@ angle = "pp-ocr-v4-angle"
 read = "pp-ocr-v4-read"
 "#;
 
+/// A table of a brain file for the starter brain's ears.
+pub const EARS: &str = r#"
+[models.whisper]
+actor = "speech"
+weights = "whisper-tiny.en"
+"#;
+
 /// How many bytes of media the bus of a brain keeps, where a test does not say.
 const BLOB_MAX: &str = "2 MiB";
 

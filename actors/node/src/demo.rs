@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use megabrain_bus::Bus;
 use megabrain_schemas::{Ask, Media, Name, Policy};
 
 use crate::brain::Brain;
-use crate::cli;
+use crate::cli::{self, timeline};
 use crate::connection::Role;
 use crate::node::Node;
-use crate::pull::{Options, Puller, Reporter};
+use crate::pull::{Options, Puller, Reporter, cache_dir};
 
-/// Start the brain, ask it about a spoken question, show who works on what, stop.
+/// Start the brain, ask it a spoken question, then about a film, show who works on what, stop.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// The brain file [default: ./megabrain.toml, or else the starter brain].
@@ -24,39 +25,77 @@ pub struct DemoArgs {
     /// What is asked: a sound file with a spoken question.
     #[arg(long, value_name = "SOUND", default_value = "tests/media/question.wav")]
     clip: PathBuf,
+    /// What is watched.
+    #[arg(long, value_name = "FILM", default_value = "tests/media/film.mp4")]
+    film: PathBuf,
+    /// What is asked about the film.
+    #[arg(long, value_name = "TEXT", default_value = "What is shown while she says that her brother wants to sleep?")]
+    question: String,
+    /// Where the timeline of the film is drawn [default: timeline.svg in the cache folder].
+    #[arg(long, value_name = "FILE.svg")]
+    timeline: Option<PathBuf>,
 }
 
 /// Runs the demonstration.
 ///
 /// # Errors
-/// The brain does not come up, or the question is not answered.
+/// The brain does not come up, or a question is not answered.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let clip = std::fs::read(&args.clip).with_context(|| format!("--clip {}", args.clip.display()))?;
+    let clip = read("--clip", &args.clip)?;
+    let film = read("--film", &args.film)?;
     let brain = Brain::load(args.brain_file.as_deref())?;
     let puller = Arc::new(Puller::new(Options::from_env(), Reporter::auto())?);
     let node = Node::start(&brain, puller).await?;
-    let shown = show(&node, &args.clip, clip).await;
+    let shown = show(&node, args, clip, film).await;
     node.stop(Duration::from_secs(2)).await;
     shown.map(|()| ExitCode::SUCCESS)
 }
 
-async fn show(node: &Node, path: &Path, clip: Vec<u8>) -> anyhow::Result<()> {
+fn read(option: &str, path: &Path) -> anyhow::Result<Media> {
+    let bytes = std::fs::read(path).with_context(|| format!("{option} {}", path.display()))?;
+    let mime = infer::get(&bytes).map_or("application/octet-stream", |kind| kind.mime_type());
+    Ok(Media::inline(mime, bytes))
+}
+
+async fn show(node: &Node, args: &DemoArgs, clip: Media, film: Media) -> anyhow::Result<()> {
     let ready = node.wait_ready(2, |presence| println!("{}", crate::up::line(presence))).await;
     if let Err(presence) = ready {
         anyhow::bail!("model {} does not come up: {}", presence.model, presence.reason.unwrap_or_default());
     }
-    println!("\nasking about {}: Whisper hears it, both language models answer side by side\n", path.display());
     let bus = node.connection.connect(Role::Client, "demo", false).await?;
-    let mime = infer::get(&clip).map_or("audio/wav", |kind| kind.mime_type()).to_owned();
-    let ask = Ask {
-        attachments: vec![Media::inline(mime, clip)],
-        models: Some(vec![Name::new("deep")?, Name::new("fast")?]),
-        policy: Policy::All,
+    hear(&bus, &args.clip, clip).await?;
+    watch(&bus, args, film).await
+}
+
+async fn hear(bus: &Bus, path: &Path, clip: Media) -> anyhow::Result<()> {
+    println!("\nasking about {}: Whisper hears it, both language models answer side by side\n", path.display());
+    let ask =
+        Ask { models: Some(vec![Name::new("deep")?, Name::new("fast")?]), policy: Policy::All, ..question(None, clip) };
+    cli::ask_and_show(bus, ask, &titles(path)).await.map(drop)
+}
+
+async fn watch(bus: &Bus, args: &DemoArgs, film: Media) -> anyhow::Result<()> {
+    let (path, text) = (&args.film, &args.question);
+    println!("\nasking about {}: its pictures are seen while its sound is heard. {text}\n", path.display());
+    let ask = Ask { models: Some(vec![Name::new("deep")?]), ..question(Some(text), film) };
+    let titles = titles(path);
+    let reply = cli::ask_and_show(bus, ask, &titles).await?;
+    let drawn = args.timeline.clone().unwrap_or_else(|| cache_dir().join("timeline.svg"));
+    timeline::write(&drawn, &reply.evidence, &titles)
+}
+
+fn question(text: Option<&str>, attachment: Media) -> Ask {
+    Ask {
+        text: text.map(str::to_owned),
+        attachments: vec![attachment],
         stream: true,
         max_tokens: Some(96),
         temperature: Some(0.0),
         ..Ask::default()
-    };
-    cli::ask_and_show(&bus, ask).await?;
-    Ok(())
+    }
+}
+
+fn titles(path: &Path) -> Vec<String> {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    vec![name.to_string_lossy().into_owned()]
 }

@@ -9,6 +9,8 @@ mod bare;
 mod bus;
 #[path = "../bench/fair.rs"]
 mod fair;
+#[path = "../bench/film.rs"]
+mod film;
 #[path = "../bench/memory.rs"]
 mod memory;
 #[path = "../bench/models.rs"]
@@ -45,15 +47,20 @@ enum Section {
     Models,
     /// How busy models share the cores.
     Fair,
-    /// Pictures, against Python. Not part of `all`: it needs packages that `make bench-senses` installs.
+    /// Films: fan-out and join. Part of `senses`.
+    Film,
+    /// Pictures, against Python. Part of `senses`.
     Vision,
-    /// Everything but what needs more installed.
+    /// All senses. Not part of `all`: it needs packages that `make bench-senses` installs.
+    Senses,
+    /// Everything but the senses.
     All,
 }
 
 impl Section {
     fn includes(self, other: Self) -> bool {
-        self == other || (self == Self::All && other != Self::Vision)
+        let is_sense = matches!(other, Self::Film | Self::Vision);
+        self == other || (self == Self::All && !is_sense) || (self == Self::Senses && is_sense)
     }
 }
 
@@ -90,6 +97,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if section.includes(Section::Fair) {
         fair::measure(quick, &mut report).await?;
+    }
+    if section.includes(Section::Film) {
+        film::measure(quick, &mut report).await?;
     }
     if section.includes(Section::Vision) {
         vision::measure(quick, &mut report).await?;

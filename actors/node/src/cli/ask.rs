@@ -1,5 +1,6 @@
 //! `megabrain ask`: how does a person put a question to the whole brain, and watch it think?
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::cli::ask_live::LiveView;
 use crate::cli::ask_plain::PlainView;
 use crate::cli::media::{self, Source};
 use crate::cli::render::{self, BytesAs};
-use crate::cli::{Globals, Usage, ask_summary, output, session};
+use crate::cli::{Globals, Usage, ask_summary, output, session, timeline};
 
 /// Ask the brain, with sound, pictures or documents attached.
 ///
@@ -22,6 +23,7 @@ use crate::cli::{Globals, Usage, ask_summary, output, session};
     megabrain ask \"What is a mixture of experts?\"\n  \
     megabrain ask \"What does she ask for?\" --attach talk.mp3\n  \
     megabrain ask --attach question.wav --models deep,fast --policy all\n  \
+    megabrain ask \"What is shown while she says goodbye?\" --attach film.mp4 --timeline film.svg\n  \
     megabrain ask --attach meeting.m4a --none --json | jq -r .text\n  \
     echo \"Name a colour.\" | megabrain ask - --json --no-stream")]
 pub struct AskArgs {
@@ -57,6 +59,9 @@ pub struct AskArgs {
     /// A work id of your own, to cancel by: `megabrain pub mb.v1.cancel.ID {}`
     #[arg(long, value_name = "ID")]
     work: Option<Name>,
+    /// Draw what was heard and seen when, for a browser
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "json")]
+    timeline: Option<PathBuf>,
     /// Wait for the whole answer
     #[arg(long)]
     no_stream: bool,
@@ -109,7 +114,8 @@ pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<Exit
             return ask_as_json(&bus, &ask, call).await;
         }
         let titles: Vec<String> = args.attach.iter().map(Source::title).collect();
-        show(&bus, &ask, call, &titles).await.map(drop)
+        let reply = show(&bus, &ask, call, &titles).await?;
+        args.timeline.as_ref().map_or(Ok(()), |path| timeline::write(path, &reply.evidence, &titles))
     };
     session::until_interrupted(&bus, asking).await?;
     Ok(ExitCode::SUCCESS)
@@ -117,11 +123,12 @@ pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<Exit
 
 /// Asks, shows on standard output who works on what and what they say while they do, then the evidence and what each
 /// leg took; gives the whole answer. On a terminal the view is live; elsewhere it is lines. Ctrl-C cancels on the bus.
+/// `titles` are what the attachments are called.
 ///
 /// # Errors
 /// The fault that the brain answers; [`Interrupted`](crate::cli::Interrupted); standard output cannot be written.
-pub async fn ask_and_show(bus: &Bus, ask: Ask) -> anyhow::Result<AskReply> {
-    session::until_interrupted(bus, show(bus, &ask, session::call(None, None), &[])).await
+pub async fn ask_and_show(bus: &Bus, ask: Ask, titles: &[String]) -> anyhow::Result<AskReply> {
+    session::until_interrupted(bus, show(bus, &ask, session::call(None, None), titles)).await
 }
 
 async fn show(bus: &Bus, ask: &Ask, call: Call, titles: &[String]) -> anyhow::Result<AskReply> {

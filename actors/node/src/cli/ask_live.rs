@@ -128,6 +128,10 @@ pub(crate) fn leg_line(report: &LegReport, titles: &[String]) -> String {
     let model = report.model.as_ref().map_or("somebody", Name::as_str);
     let attachment = report.leg.split('.').next().and_then(|index| index.parse::<usize>().ok());
     let title = attachment.and_then(|index| titles.get(index)).map_or("the attachment", String::as_str);
+    let title = match report.leg.split_once('.') {
+        Some((_, part)) => format!("part {part} of {title}"),
+        None => title.to_owned(),
+    };
     match capability {
         "chat" => format!("{model} answers"),
         "transcribe" => format!("{model} hears {title}"),
@@ -189,6 +193,7 @@ mod tests {
         assert_eq!(leg_line(&report("0", "mb.v1.transcribe.whisper"), &titles), "whisper hears talk.mp3");
         assert_eq!(leg_line(&report("1", "mb.v1.chat.fast"), &titles), "whisper answers");
         assert_eq!(leg_line(&report("7", "mb.v1.see.vision"), &titles), "whisper looks at the attachment");
+        assert_eq!(leg_line(&report("0.3", "mb.v1.see.vision"), &titles), "whisper looks at part 3 of talk.mp3");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod speak;
 mod status;
 mod survey;
 pub(crate) mod table;
+pub(crate) mod timeline;
 mod transcribe;
 
 use std::process::ExitCode;

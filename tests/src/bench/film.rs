@@ -1,0 +1,100 @@
+//! Is a film answered as soon as it can be? Against what its legs must take, on these cores.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use megabrain_bus::{Bus, Call, Target};
+use megabrain_schemas::{Ask, AskReply, Codec, ECHO_MIME, EchoRequest, LegReport, LegStatus, Media};
+use megabrain_tests::{Brain, EARS, EYES, children_of, long_film};
+
+use crate::models::all_ready;
+use crate::report::{Bound, Report, median};
+
+/// Twenty pictures of the first thirty seconds of a film.
+const MODELS: &str = "
+[models.video]
+actor = \"video\"
+frames = 20
+fps = 1.0
+max_film = \"30s\"
+[models.echo]
+actor = \"echo\"
+";
+/// What each of the legs waits that only wait, in milliseconds.
+const WAITS: [u64; 20] =
+    [500, 520, 540, 560, 580, 600, 620, 640, 660, 680, 700, 720, 740, 760, 780, 800, 850, 900, 950, 1000];
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Measures questions about a film, and questions whose legs only wait.
+pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
+    let rounds = if quick { 1 } else { 5 };
+    let mut brain = Brain::start_with_room(&[MODELS, EYES, EARS].concat(), &[], "256 MiB").await;
+    all_ready(&mut brain).await;
+    let bus = brain.client().await;
+    let film = Media::inline("video/mp4", long_film(2));
+    watch(&bus, brain.node(), &film).await?;
+    let (mut over, mut seconds, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (took, least) = watch(&bus, brain.node(), &film).await?;
+        over.push(took / least);
+        seconds.push(took);
+        bounds.push(least);
+    }
+    let from = format!("{:.2} s; work over cores or critical path {:.2} s", median(seconds), median(bounds));
+    report.row("film of 20 pictures, over what it must take", Bound::AtMost(1.15), median(over), "×", &from);
+
+    let mut over = Vec::new();
+    for _ in 0..rounds {
+        over.push(wait(&bus).await?);
+    }
+    let from = "20 legs that wait 0.5 to 1 s".to_owned();
+    report.row("20 legs that only wait, over the longest", Bound::AtMost(1.05), median(over), "×", &from);
+    brain.stop();
+    Ok(())
+}
+
+/// Seconds that a film took, and the least that it could take: the longest of its legs without its waiting in a queue,
+/// or all processor time that its actors and their children used over the cores there are, whichever is more.
+async fn watch(bus: &Bus, node: u32, film: &Media) -> anyhow::Result<(f64, f64)> {
+    let before = processor_seconds(node)?;
+    let reply = ask(bus, vec![film.clone()]).await?;
+    let work = processor_seconds(node)? - before;
+    ensure!(reply.legs.len() == 22, "{} legs instead of film, sound and 20 pictures", reply.legs.len());
+    let alone = |leg: &LegReport| leg.took_ms - leg.queued_ms.unwrap_or(0.0);
+    let longest = reply.legs.iter().map(alone).fold(0.0, f64::max) / 1e3;
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    Ok((reply.took_ms / 1e3, longest.max(work / cores)))
+}
+
+async fn wait(bus: &Bus) -> anyhow::Result<f64> {
+    let legs = WAITS.iter().map(|delay_ms| {
+        let echo = EchoRequest { delay_ms: *delay_ms, ..EchoRequest::default() };
+        Ok(Media::inline(ECHO_MIME, Codec::MessagePack.encode(&echo)?))
+    });
+    let reply = ask(bus, legs.collect::<Result<_, megabrain_schemas::Fault>>()?).await?;
+    Ok(reply.took_ms / WAITS.iter().copied().max().unwrap_or(1) as f64)
+}
+
+async fn ask(bus: &Bus, attachments: Vec<Media>) -> anyhow::Result<AskReply> {
+    // Nobody answers: what is found is the answer.
+    let ask = Ask { attachments, models: Some(Vec::new()), ..Ask::default() };
+    let reply = bus.call(&Target::Router, &ask, Call::within(PATIENCE)).await?;
+    let failed = reply.legs.iter().find(|leg| leg.status != Some(LegStatus::Ok));
+    ensure!(failed.is_none(), "a leg failed: {failed:?}");
+    Ok(reply)
+}
+
+/// Processor time of the node, its models and their children, those that have ended included, in seconds.
+fn processor_seconds(node: u32) -> anyhow::Result<f64> {
+    let mut ticks = 0_u64;
+    for pid in children_of(node).into_iter().chain([node]) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields = stat.rsplit(')').next().context("no stat")?.split_whitespace();
+        // proc_pid_stat(5): utime, stime, cutime and cstime are the fields 14 to 17; the third comes first here.
+        for field in fields.skip(11).take(4) {
+            ticks += field.parse::<u64>()?;
+        }
+    }
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
