@@ -19,9 +19,6 @@ use crate::pull::{PullError, Puller, Source};
 use crate::server::{Server, ServerError};
 use crate::supervisor::{Supervisor, SupervisorMessage};
 
-/// Models yield to bus, router and node when the cores are short.
-const MODEL_NICENESS: i32 = 5;
-
 /// A running node.
 pub struct Node {
     /// Address and passwords of its bus.
@@ -282,7 +279,7 @@ impl Preparation {
             instance: instance.clone(),
             actor: model.actor.clone(),
             node: brain.brain.name.clone(),
-            launcher: crate::child::launcher(MODEL_NICENESS).map_err(|error| error.to_string())?,
+            launcher: crate::child::launcher().map_err(|error| error.to_string())?,
             program,
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
             environment: self.environment(),
