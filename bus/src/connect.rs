@@ -178,7 +178,7 @@ impl Bus {
         link
     }
 
-    /// Waits until everything sent so far has reached the server.
+    /// Waits until everything sent so far is written to the connection; the server reads it in this order.
     ///
     /// # Errors
     /// `unavailable` if the bus is away.

@@ -1,6 +1,6 @@
 //! How do the parts of a brain know of each other? By typed events, and a roster of who was heard lately.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,15 @@ impl Roster {
             .map(|(instance, _)| instance.clone())
             .collect();
         silent.iter().filter_map(|instance| self.seen.remove(instance)).map(|(presence, _)| presence).collect()
+    }
+
+    /// Which models there are, in words: the end of a fault about one that is not.
+    pub fn there(&self) -> String {
+        let models: BTreeSet<&str> = self.all().map(|presence| presence.model.as_str()).collect();
+        if models.is_empty() {
+            return "there are no models".to_owned();
+        }
+        format!("there are {}", models.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     /// Everybody who was heard lately, by instance.

@@ -43,7 +43,7 @@ pub struct Ask {
     /// Seed of the randomness: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
-    /// Requests of one session go to the same instance where that helps.
+    /// Where a model has several instances, questions of one session go to the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// The work id that the caller chose, so that it can cancel; the header wins.
@@ -99,6 +99,12 @@ impl Request for Ask {
         }
         if self.attachments.is_empty() && self.models.as_ref().is_some_and(Vec::is_empty) {
             return Err(Fault::invalid("`models` is empty and there are no `attachments`: nobody would answer"));
+        }
+        if let Some(models) = &self.models
+            && let Some((index, twice)) =
+                models.iter().enumerate().find(|(index, one)| models.iter().take(*index).any(|other| other == *one))
+        {
+            return Err(Fault::invalid(format!("models[{index}]: {twice} is there twice")));
         }
         for (index, attachment) in self.attachments.iter().enumerate() {
             attachment.check(&format!("attachments[{index}]"))?;

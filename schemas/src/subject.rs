@@ -110,6 +110,12 @@ impl Address {
     }
 }
 
+/// True of the subjects that nobody answers on: cancels, events, and what jobs tell.
+pub fn is_for_all(subject: &str) -> bool {
+    let rest = subject.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('.'));
+    rest.and_then(|rest| rest.split('.').next()).is_some_and(|token| ["cancel", "event", "job"].contains(&token))
+}
+
 /// True if a responder may publish to this reply subject.
 ///
 /// A reply subject is the caller's word, and a server grants a responder the right to publish to any: so whoever

@@ -43,6 +43,14 @@ async fn what_cannot_be_understood_is_refused_by_name() {
         ("mb.v1.chat.echo", b"{}".to_vec(), FaultKind::NotFound, "does not serve chat"),
         ("mb.v1.echo.nobody", b"{}".to_vec(), FaultKind::NotFound, "nobody is not there"),
         ("mb.v1.nothing", b"{}".to_vec(), FaultKind::NotFound, "nothing"),
+        ("mb.v1.ask.echo", b"{}".to_vec(), FaultKind::NotFound, "mb.v1.ask.echo is no subject"),
+        ("mb.v1.echo.echo!", b"{}".to_vec(), FaultKind::NotFound, "mb.v1.echo.echo! is no subject"),
+        (
+            "mb.v1.ask",
+            b"{\"text\":\"?\",\"models\":[\"a\",\"b\",\"a\"]}".to_vec(),
+            FaultKind::InvalidRequest,
+            "models[2]",
+        ),
         ("mb.v1.ask", b"{}".to_vec(), FaultKind::InvalidRequest, "text"),
     ];
     for (subject, body, kind, part) in cases {

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use clap::Args;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 /// Become a program that dies with its parent (used by the node).
 #[derive(Args, Debug)]
@@ -16,9 +16,6 @@ pub struct ChildArgs {
     /// The parent's process id: if it is another by now, the parent is dead already.
     #[arg(long)]
     parent: Option<i32>,
-    /// Scheduling niceness of the program, 0 to 19: models yield to bus and router.
-    #[arg(long, default_value_t = 0)]
-    nice: i32,
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     program: Vec<OsString>,
@@ -33,9 +30,6 @@ pub fn run(args: &ChildArgs) -> std::io::Result<std::convert::Infallible> {
     if args.parent.is_some_and(|parent| getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(parent)) {
         return Err(std::io::Error::other("the parent has ended already"));
     }
-    if args.nice > 0 {
-        setpriority_process(None, args.nice)?;
-    }
     let mut words = args.program.iter();
     let program = words.next().ok_or_else(|| std::io::Error::other("no program"))?;
     Err(Command::new(program).args(words).exec())
@@ -45,10 +39,9 @@ pub fn run(args: &ChildArgs) -> std::io::Result<std::convert::Infallible> {
 ///
 /// # Errors
 /// This program's own path cannot be told.
-pub fn launcher(nice: i32) -> std::io::Result<Vec<String>> {
+pub fn launcher() -> std::io::Result<Vec<String>> {
     let own = std::env::current_exe()?;
     let parent = std::process::id().to_string();
-    let nice = nice.to_string();
-    let words = [&own.display().to_string(), "child", "--parent", &parent, "--nice", &nice, "--"];
+    let words = [&own.display().to_string(), "child", "--parent", &parent, "--"];
     Ok(words.map(ToOwned::to_owned).into())
 }

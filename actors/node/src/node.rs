@@ -20,9 +20,6 @@ use crate::server::{Server, ServerError};
 use crate::supervisor::{Supervisor, SupervisorMessage};
 use crate::weights::{ONNX_RUNTIME, Weights};
 
-/// Models yield to bus, router and node when the cores are short.
-const MODEL_NICENESS: i32 = 5;
-
 /// Tells an actor where ONNX Runtime is; `megabrain-onnx` reads it, which this program must not link.
 pub(crate) const ONNX_RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -291,7 +288,7 @@ impl Preparation {
             instance: instance.clone(),
             actor: model.actor.clone(),
             node: brain.brain.name.clone(),
-            launcher: crate::child::launcher(MODEL_NICENESS).map_err(|error| error.to_string())?,
+            launcher: crate::child::launcher().map_err(|error| error.to_string())?,
             program,
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
             environment: self.environment(library),

@@ -118,7 +118,7 @@ impl Server {
             .iter()
             .filter_map(|role| Some((role.password_variable(), connection.passwords.get(role)?.clone())));
         let passwords: Vec<(&str, String)> = passwords.collect();
-        let launcher = crate::child::launcher(0).map_err(file(program))?;
+        let launcher = crate::child::launcher().map_err(file(program))?;
         let spawn = {
             let (program, log) = (program.to_owned(), log.clone());
             move || {

@@ -5,13 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use megabrain_bus::{Bus, Meta, Responder};
+use megabrain_bus::{Meta, Responder};
 use megabrain_schemas::{
     Answer, Ask, AskFrame, AskReply, Capability, ChatFrame, ChatReply, ChatRequest, Codec, Evidence, Fault, FaultKind,
-    LegReport, Name, Request as _, Stamp, subject,
+    LegReport, ModelState, Name, Request as _, Stamp, subject,
 };
 
-use crate::choose::Wish;
+use crate::choose::{Wish, choose};
 use crate::condense::left_out;
 use crate::gather::{Gathered, gather};
 use crate::leg::{begun, ended, meta_of, millis};
@@ -88,6 +88,10 @@ impl<'a> Asking<'a> {
                 format!("{} attachments are more than the {limit} that one question may have", attachments.len());
             return Err(Fault::new(FaultKind::TooLarge, message));
         }
+        if let Some(many) = models.as_ref().map(Vec::len).filter(|many| *many > limit) {
+            let message = format!("{many} models are more than the {limit} that may answer one question");
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
         let mut types = Vec::with_capacity(attachments.len());
         for (index, attachment) in attachments.iter().enumerate() {
             types.push(self.shared.media_type(index, attachment).await?);
@@ -129,14 +133,14 @@ impl<'a> Asking<'a> {
         while let Next::Ask(next) = policy.next(models, &settled) {
             let (sender, mut deltas) = tokio::sync::mpsc::channel(256);
             let first = self.ask.attachments.len() + settled.len();
-            let (bus, meta, deadline) = (&self.shared.bus, &self.meta, self.deadline);
+            let (shared, meta, deadline) = (self.shared, &self.meta, self.deadline);
             let mut running: FuturesUnordered<_> = next
                 .iter()
                 .enumerate()
                 .map(|(offset, model)| {
-                    let leg = chat_leg(first + offset, model, payload.clone());
+                    let leg = self.chat_leg(first + offset, model, payload.clone());
                     frames.leg(&begun(&leg));
-                    chat(bus, meta, leg, deadline, sender.clone())
+                    chat(shared, meta, leg, deadline, sender.clone())
                 })
                 .collect();
             drop(sender);
@@ -159,6 +163,31 @@ impl<'a> Asking<'a> {
             }
         }
         Ok(settled)
+    }
+
+    fn chat_leg(&self, number: usize, model: &Name, payload: Bytes) -> PlannedLeg {
+        let capability = Capability::of::<ChatRequest>();
+        PlannedLeg {
+            path: number.to_string(),
+            attachment: number,
+            at_ms: None,
+            others: Vec::new(),
+            subject: self.subject_of(&capability, model),
+            capability,
+            model: model.clone(),
+            payload,
+        }
+    }
+
+    /// A session stays with its instance; anything else goes to whichever instance of the model takes it first.
+    fn subject_of(&self, capability: &Capability, model: &Name) -> String {
+        let roster = self.shared.roster.lock();
+        let ready: Vec<_> = roster.of_model(model).filter(|one| one.state == ModelState::Ready).collect();
+        let session = self.ask.session.as_deref();
+        match session.and_then(|_| choose(&ready, Wish { session })) {
+            Some(presence) => subject::instance(capability, model, &presence.instance),
+            None => subject::model(capability, model),
+        }
     }
 
     fn join(self, models: &[Name], settled: Vec<Settled>, evidence: Vec<Evidence>) -> Result<AskReply, Fault> {
@@ -193,23 +222,9 @@ impl<'a> Asking<'a> {
     }
 }
 
-fn chat_leg(number: usize, model: &Name, payload: Bytes) -> PlannedLeg {
-    let capability = Capability::of::<ChatRequest>();
-    PlannedLeg {
-        path: number.to_string(),
-        attachment: number,
-        at_ms: None,
-        others: Vec::new(),
-        subject: subject::model(&capability, model),
-        capability,
-        model: model.clone(),
-        payload,
-    }
-}
-
 /// Puts the question to one model and passes its text on as it comes.
 async fn chat(
-    bus: &Bus,
+    shared: &Shared,
     root: &Meta,
     leg: PlannedLeg,
     deadline: Instant,
@@ -217,7 +232,7 @@ async fn chat(
 ) -> (LegReport, Settled) {
     let began = Instant::now();
     let mut last = Bytes::new();
-    let outcome = read_chat(bus, root, &leg, deadline, &deltas, &mut last).await;
+    let outcome = read_chat(shared, root, &leg, deadline, &deltas, &mut last).await;
     let report = ended(&leg, began, outcome.as_ref().map(|_| last.as_ref()));
     let answer = outcome.map(|(text, reply)| Answer {
         model: leg.model.clone(),
@@ -230,7 +245,7 @@ async fn chat(
 }
 
 async fn read_chat(
-    bus: &Bus,
+    shared: &Shared,
     root: &Meta,
     leg: &PlannedLeg,
     deadline: Instant,
@@ -238,7 +253,8 @@ async fn read_chat(
     last: &mut Bytes,
 ) -> Result<(String, ChatReply), Fault> {
     let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
-    let mut stream = bus.stream_raw(&leg.subject, leg.payload.clone(), meta_of(root, leg, deadline)).await?;
+    let _place = shared.place_for_leg(deadline).await?;
+    let mut stream = shared.bus.stream_raw(&leg.subject, leg.payload.clone(), meta_of(root, leg, deadline)).await?;
     let mut text = String::new();
     while let Some(frame) = stream.next_raw().await {
         let (Stamp { done, .. }, body) = frame?;

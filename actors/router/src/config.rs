@@ -18,7 +18,7 @@ pub struct Config {
     pub prefer: BTreeMap<Capability, Vec<Name>>,
     /// Questions that are answered at the same time; one more is `overloaded`. Default 1,000.
     pub max_asks: usize,
-    /// Attachments of one question. Default 64.
+    /// Attachments of one question, and models that answer it. Default 64.
     pub max_legs: usize,
     /// Pictures and pieces of sound that are looked at of all films of one question. Default 64.
     pub max_parts: usize,
@@ -26,11 +26,11 @@ pub struct Config {
     pub max_legs_in_flight: usize,
     /// Share of a question's time that its attachments may take, 0 to 1; the rest is the answering model's. Default 0.6.
     pub evidence_share: f64,
-    /// Longest answer to a question that names none, in tokens. Default: the brain's `default_max_tokens`, which the node
-    /// fills in.
+    /// Longest answer to a question that names none, in tokens: the brain's `default_max_tokens`. No key of this table.
+    #[serde(skip)]
     pub default_max_tokens: u32,
-    /// Time for a question that names none. Default: the brain's `default_deadline`, which the node fills in.
-    #[serde(with = "humantime_serde")]
+    /// Time for a question that names none: the brain's `default_deadline`. No key of this table.
+    #[serde(skip)]
     pub default_deadline: Duration,
 }
 

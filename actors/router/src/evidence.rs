@@ -118,8 +118,9 @@ pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = 
 }
 
 fn clock(milliseconds: f64) -> String {
-    let seconds = milliseconds / 1000.0;
-    format!("{:02}:{:04.1}", (seconds / 60.0).floor(), seconds % 60.0)
+    let tenths = (milliseconds.max(0.0) / 100.0).round() as u64;
+    let (minutes, seconds) = (tenths / 600, tenths % 600);
+    format!("{minutes:02}:{:02}.{}", seconds / 10, seconds % 10)
 }
 
 #[cfg(test)]
@@ -164,6 +165,11 @@ mod tests {
             ["text: BERTH 42", "looks like: cat", "looks like: lynx"]
         );
         assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["looks like: barbell"]);
+    }
+
+    #[test]
+    fn a_minute_is_never_sixty_seconds() {
+        assert_eq!([clock(0.0), clock(59_960.0), clock(61_500.0)], ["00:00.0", "01:00.0", "01:01.5"]);
     }
 
     #[test]

@@ -67,10 +67,7 @@ pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Opti
         };
     };
     match roster.of_model(model).next() {
-        None => {
-            let there: Vec<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
-            Fault::new(FaultKind::NotFound, format!("model {model} is not there; there are {}", there.join(", ")))
-        }
+        None => not_there(roster, model),
         Some(presence) if presence.state == ModelState::Ready => {
             Fault::wrong_capability(model, capability, &presence.capabilities)
         }
@@ -79,6 +76,11 @@ pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Opti
             Fault::unavailable(format!("model {model} is not ready: {reason}"), presence.retry_after_ms.unwrap_or(1000))
         }
     }
+}
+
+/// The fault about a model that nobody has heard of.
+pub(crate) fn not_there(roster: &Roster, model: &Name) -> Fault {
+    Fault::new(FaultKind::NotFound, format!("model {model} is not there; {}", roster.there()))
 }
 
 #[cfg(test)]

@@ -156,7 +156,10 @@ impl<'a> Gathering<'a> {
         let attachment = leg.attachment;
         let read = outcome.and_then(|body| match self.films.get_mut(&attachment) {
             Some(film) if leg.capability.as_str() == "split" => {
-                let reply: SplitReply = Codec::detect(None, &body).and_then(|codec| codec.decode(&body))?;
+                let reply: SplitReply =
+                    Codec::detect(None, &body).and_then(|codec| codec.decode(&body)).map_err(|error| {
+                        Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject))
+                    })?;
                 film.length_ms = Some(reply.duration_ms);
                 // It is its parts that yield something.
                 if film.parts == 0 {

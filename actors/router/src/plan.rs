@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use megabrain_bus::Roster;
 use megabrain_schemas::{
-    AttachmentRequest, Capability, Codec, Fault, FaultKind, Media, ModelState, Name, Presence, SeeRequest,
-    SplitRequest, TranscribeRequest,
+    AttachmentRequest, Capability, Codec, Fault, Media, ModelState, Name, Presence, SeeRequest, SplitRequest,
+    TranscribeRequest, subject,
 };
 use serde::Serialize;
 
 use crate::choose::{Wish, choose};
+use crate::forward::not_there;
 
 /// One leg that is ready to be sent.
 #[derive(Clone, Debug)]
@@ -59,12 +60,17 @@ pub(crate) fn attachment_leg(
     let capability = capability_for(mime, &presence.capabilities)
         .ok_or_else(|| Fault::engine(format!("model {} accepts {mime} and serves nothing", presence.model)))?;
     let media = Media { mime: Some(mime.to_owned()), ..media.clone() };
+    // A session stays with its instance; anything else goes to whichever instance of the model takes it first.
+    let subject = match wish.session {
+        Some(_) => subject::instance(&capability, &presence.model, &presence.instance),
+        None => subject::model(&capability, &presence.model),
+    };
     Ok(PlannedLeg {
         path: index.to_string(),
         attachment: index,
         at_ms: None,
         others,
-        subject: megabrain_schemas::subject::model(&capability, &presence.model),
+        subject,
         payload: payload_for(&capability, media, prompt)?,
         capability,
         model: presence.model.clone(),
@@ -148,11 +154,7 @@ pub(crate) fn answering(roster: &Roster, asked: Option<&[Name]>, configured: &[N
 fn check_chats(roster: &Roster, model: &Name, chat: &Capability) -> Result<(), Fault> {
     let mut instances = roster.of_model(model).peekable();
     if instances.peek().is_none() {
-        let there: Vec<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
-        return Err(Fault::new(
-            FaultKind::NotFound,
-            format!("model {model} is not there; there are {}", there.join(", ")),
-        ));
+        return Err(not_there(roster, model));
     }
     // One that is loading has not said yet what it serves: its leg will tell.
     match instances.find(|presence| presence.state == ModelState::Ready) {

@@ -157,7 +157,7 @@ fn route(shared: &Arc<Shared>, capability: Capability, incoming: Incoming) {
     match shared.config.prefer.get(&capability) {
         Some(models) if peek.model.is_none() => {
             let probe = Probe::new(&shared.probes, &incoming.meta.work);
-            shared.bus.spawn(relay(shared.bus.clone(), capability, models.clone(), incoming, probe));
+            tokio::spawn(relay(shared.bus.clone(), capability, models.clone(), incoming, probe));
         }
         _ => forward(&shared.bus, &shared.roster, &capability, incoming, &peek),
     }
@@ -167,15 +167,15 @@ fn route(shared: &Arc<Shared>, capability: Capability, incoming: Incoming) {
 async fn answer(shared: Arc<Shared>, incoming: Incoming) {
     let began = Instant::now();
     let Incoming { payload, mut meta, responder, .. } = incoming;
+    let open = match shared.asks.open(&meta.work) {
+        Ok(open) => open,
+        Err(fault) => return responder.fail(&fault),
+    };
     let ask = match read_ask(responder.codec(), &payload).await {
         Ok(ask) => ask,
         Err(fault) => return responder.fail(&fault),
     };
     drop(payload);
-    let open = match shared.asks.open(&meta.work) {
-        Ok(open) => open,
-        Err(fault) => return responder.fail(&fault),
-    };
     let span = if trace::is_exporting() {
         let span = tracing::info_span!("ask", work = %meta.work, attachments = ask.attachments.len());
         trace::adopt(&span, &meta);

@@ -53,6 +53,10 @@ impl EngineThread {
             Err(error) => drop(loaded_sender.send(Err(error))),
         };
         let spawned = std::thread::Builder::new().name("engine".into()).spawn(move || {
+            // Of this thread, and of those that it starts.
+            if let Err(error) = rustix::process::nice(E::NICENESS) {
+                tracing::warn!(%error, "the engine does not yield to the bus");
+            }
             // An engine that panics is no engine: the process ends, its node answers for it and starts it again.
             if catch_unwind(AssertUnwindSafe(live)).is_err() {
                 std::process::exit(101);

@@ -16,6 +16,10 @@ pub trait Engine: Sized + 'static {
     /// The kind of actor: `llm`, `speech`, `echo`. The executable is `megabrain-<actor>`.
     const ACTOR: &'static str;
 
+    /// Scheduling niceness of the engine's thread and of those it starts, 0 to 19: who computes yields to bus and router,
+    /// and to the threads of its own process that only pass messages on. 0 for an engine that computes next to nothing.
+    const NICENESS: i32 = 5;
+
     /// The model's own table of the brain file. Use `deny_unknown_fields`.
     type Config: DeserializeOwned + Send + 'static;
 

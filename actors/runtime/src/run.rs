@@ -157,10 +157,12 @@ async fn live(options: &Options, actor: &str, spawn: Result<SpawnEngine, LoadErr
     about.draining();
     tracing::info!(open = open.admitted_now(), "draining");
     if tokio::time::timeout(Duration::from_millis(options.drain_ms), open.until_empty()).await.is_err() {
-        tracing::warn!(open = open.admitted_now(), "not finished in time: the node answers for what is left");
+        tracing::warn!(open = open.admitted_now(), "not finished in time: what is left is lost");
     }
-    reporter.flush(&bus, &instance, &options.name);
+    // The engine ends, and with it what it has left: each is answered, and the node hears of that, or it would answer too.
     let _ = events.send(Event::Quit);
+    let _ = tokio::time::timeout(Duration::from_secs(1), open.until_empty()).await;
+    reporter.flush(&bus, &instance, &options.name);
     // A bus that is away is not waited for.
     let _ = tokio::time::timeout(Duration::from_secs(1), bus.flush()).await;
     Ok(())

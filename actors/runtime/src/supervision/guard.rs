@@ -5,16 +5,17 @@
 //! guard answers with `worker_lost`; what comes while a model has no live instance, with `unavailable`.
 //! See `docs/adr` on exactly one answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Bus, RawMessage, Roster, Sighting};
-use megabrain_schemas::subject::{Address, event};
-use megabrain_schemas::{Fault, FaultKind, ModelState, Name, NodePresence, Presence, WorkReport};
+use megabrain_schemas::subject::{self, Address, event};
+use megabrain_schemas::{CoreShares, Fault, FaultKind, ModelState, Name, NodePresence, Presence, WorkReport};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::busy::Busy;
 use super::cores::Cores;
 use super::open_table::{OpenRequest, OpenTable, Place};
 
@@ -26,8 +27,6 @@ const SETTLE: Duration = Duration::from_millis(20);
 const NEVER_TAKEN: Duration = Duration::from_secs(5);
 /// When the bus comes back, everybody is there again within about this time; what came before a model was, nobody has.
 const RETURN: Duration = Duration::from_secs(1);
-/// A model that has nothing open gives its cores back after this long.
-const IDLE: Duration = Duration::from_millis(50);
 
 /// Who was heard lately; shared with the router.
 #[derive(Clone, Default)]
@@ -80,13 +79,13 @@ pub(super) struct Guard {
     idle_at: BTreeMap<Name, Instant>,
     /// When the bus last came back.
     back_since: Option<Instant>,
-    busy: BTreeMap<Name, Instant>,
-    shared_with: BTreeSet<Name>,
+    busy: Busy,
 }
 
 impl Guard {
     pub(super) fn new(bus: Bus, config: GuardConfig, roster: SharedRoster) -> Self {
         Self {
+            busy: Busy::new(config.cores.clone()),
             bus,
             config,
             roster,
@@ -96,23 +95,38 @@ impl Guard {
             ready_since: BTreeMap::new(),
             idle_at: BTreeMap::new(),
             back_since: None,
-            busy: BTreeMap::new(),
-            shared_with: BTreeSet::new(),
         }
     }
 
     pub(super) fn see(&mut self, sighting: Sighting) {
         match Address::parse(&sighting.subject) {
             Some(Address::Model(capability, model)) => {
-                self.begin_work(&model);
+                let shares = self.busy.begin(&model);
+                self.tell_shares(shares);
                 self.table.saw(sighting, capability, model, None);
             }
             Some(Address::Instance(capability, model, instance)) => {
-                self.begin_work(&model);
+                let shares = self.busy.begin(&model);
+                self.tell_shares(shares);
                 self.table.saw(sighting, capability, model, Some(instance));
             }
             Some(Address::Event(kind, who)) => self.hear(&kind, &who, &sighting),
-            _ => {}
+            Some(_) => {}
+            None => self.refuse(sighting),
+        }
+    }
+
+    /// Answers what is sent where no model can ever be: since we listen there, the server does not say that nobody does.
+    fn refuse(&self, sighting: Sighting) {
+        let Some(reply) = sighting.reply.filter(|_| !subject::is_for_all(&sighting.subject)) else { return };
+        if self.first_router() == Some(&self.config.node) {
+            let message = format!(
+                "{} is no subject of this bus: after mb.v1 come a capability, a model and an instance, or less, each a \
+                 name of at most 64 letters, digits, - and _",
+                sighting.subject
+            );
+            let fault = Fault::new(FaultKind::NotFound, message);
+            self.bus.answer_for(reply, sighting.codec, sighting.work, &fault);
         }
     }
 
@@ -188,7 +202,8 @@ impl Guard {
         for place in self.table.untaken() {
             self.judge_untaken(place);
         }
-        self.end_work();
+        let shares = self.busy.end(|model| self.table.is_busy(model));
+        self.tell_shares(shares);
     }
 
     /// What the dead had taken, and what nobody took that may have been on its way to them, is lost.
@@ -198,12 +213,10 @@ impl Guard {
         for Death { presence, at, .. } in due {
             let Presence { instance, model, .. } = &presence;
             let lost = self.table.take(|open| match &open.taken_by {
+                // What came later is its successor's, which has the same name.
+                _ if open.arrived > at => false,
                 Some(taker) => taker == instance,
-                None => {
-                    open.model == *model
-                        && open.instance.as_ref().is_none_or(|one| one == instance)
-                        && open.arrived <= at
-                }
+                None => open.model == *model && open.instance.as_ref().is_none_or(|one| one == instance),
             });
             let fault = Fault::new(
                 FaultKind::WorkerLost,
@@ -301,11 +314,17 @@ impl Guard {
         self.table.forget_old();
         // Whoever was not back yet when the cores were shared out has not heard of it.
         if self.back_since.is_some_and(|back| back.elapsed() < RETURN * 5) {
-            self.bus.tell(event::CORES, &self.config.node, &self.config.cores.divide(&self.shared_with));
+            self.bus.tell(event::CORES, &self.config.node, &self.busy.shares());
         }
         self.nodes.retain(|_, (_, heard)| heard.elapsed() < Duration::from_secs(4));
         let silent = self.roster.lock().take_silent();
         for presence in silent {
+            self.ready_since.remove(&presence.instance);
+            self.idle_at.remove(&presence.instance);
+            if presence.node.as_ref().is_some_and(|node| *node != self.config.node) {
+                // Another node's, with the node or without: what it has taken is not ours to answer, nor to keep.
+                self.table.take(|open| open.taken_by.as_ref() == Some(&presence.instance));
+            }
             // A supervised process is declared dead by its own node; one that was started by hand, by its silence.
             if presence.node.is_none() && self.first_router() == Some(&self.config.node) {
                 tracing::warn!(instance = %presence.instance, "not heard for three seconds: taken for dead");
@@ -315,31 +334,9 @@ impl Guard {
         }
     }
 
-    fn begin_work(&mut self, model: &Name) {
-        if self.config.cores.includes(model) && self.busy.insert(model.clone(), Instant::now()).is_none() {
-            self.share_cores();
-        }
-    }
-
-    fn end_work(&mut self) {
-        let table = &self.table;
-        let before = self.busy.len();
-        for (model, last_busy) in &mut self.busy {
-            if table.is_busy(model) {
-                *last_busy = Instant::now();
-            }
-        }
-        self.busy.retain(|_, last_busy| last_busy.elapsed() < IDLE);
-        if self.busy.len() != before {
-            self.share_cores();
-        }
-    }
-
-    fn share_cores(&mut self) {
-        let busy: BTreeSet<Name> = self.busy.keys().cloned().collect();
-        if busy != self.shared_with {
-            self.bus.tell(event::CORES, &self.config.node, &self.config.cores.divide(&busy));
-            self.shared_with = busy;
+    fn tell_shares(&self, shares: Option<CoreShares>) {
+        if let Some(shares) = shares {
+            self.bus.tell(event::CORES, &self.config.node, &shares);
         }
     }
 }
@@ -356,17 +353,11 @@ fn responsible<'a>(instances: impl Iterator<Item = &'a Presence>, router: Option
 }
 
 fn unknown_model(open: &OpenRequest, roster: &Roster) -> Fault {
-    let models: BTreeSet<&str> = roster.all().map(|presence| presence.model.as_str()).collect();
-    let there = if models.is_empty() {
-        "there are no models".to_owned()
-    } else {
-        format!("there are {}", models.into_iter().collect::<Vec<_>>().join(", "))
-    };
     let asked = match &open.instance {
         Some(instance) => format!("instance {instance} of model {}", open.model),
         None => format!("model {}", open.model),
     };
-    Fault::new(FaultKind::NotFound, format!("{asked} is not there; {there}"))
+    Fault::new(FaultKind::NotFound, format!("{asked} is not there; {}", roster.there()))
 }
 
 fn describe(presence: &Presence) -> String {

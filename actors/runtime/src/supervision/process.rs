@@ -66,8 +66,10 @@ pub enum ModelMessage {
     Exited(u32, std::io::Result<ExitStatus>),
     /// Tell the presence, if there is no process that does.
     Beat,
-    /// Drain and stop the process; answers when it has ended.
+    /// Drain and stop the process, and start it no more; answers when it has ended.
     Stop(RpcReplyPort<()>),
+    /// Kill the process with this number, if it is still there: it was told to stop long ago.
+    Kill(u32),
 }
 
 /// What a [`ModelActor`] remembers.
@@ -77,7 +79,8 @@ pub struct ModelLife {
     process: Option<Process>,
     deaths_in_a_row: u32,
     next_start: Instant,
-    stopping: Option<RpcReplyPort<()>>,
+    is_stopping: bool,
+    stopped: Option<RpcReplyPort<()>>,
 }
 
 struct Process {
@@ -104,7 +107,15 @@ impl Actor for ModelActor {
         };
         myself.cast(ModelMessage::Start)?;
         myself.send_interval(BEAT, || ModelMessage::Beat);
-        Ok(ModelLife { spec, presence, process: None, deaths_in_a_row: 0, next_start: Instant::now(), stopping: None })
+        Ok(ModelLife {
+            spec,
+            presence,
+            process: None,
+            deaths_in_a_row: 0,
+            next_start: Instant::now(),
+            is_stopping: false,
+            stopped: None,
+        })
     }
 
     async fn handle(
@@ -117,7 +128,8 @@ impl Actor for ModelActor {
             ModelMessage::Start => self.start(&myself, life),
             ModelMessage::Exited(pid, status) => self.exited(&myself, life, pid, &status),
             ModelMessage::Beat => self.beat(life),
-            ModelMessage::Stop(done) => self.stop(life, done),
+            ModelMessage::Stop(done) => self.stop(&myself, life, done),
+            ModelMessage::Kill(pid) => self.kill(life, pid),
         }
         Ok(())
     }
@@ -125,7 +137,7 @@ impl Actor for ModelActor {
 
 impl ModelActor {
     fn start(&self, myself: &ActorRef<ModelMessage>, life: &mut ModelLife) {
-        if life.process.is_some() || life.stopping.is_some() {
+        if life.process.is_some() || life.is_stopping {
             return;
         }
         match command(&life.spec, life.presence.restarts).spawn() {
@@ -162,13 +174,15 @@ impl ModelActor {
         if process.started.elapsed() > HEALTHY {
             life.deaths_in_a_row = 0;
         }
-        if let Some(done) = life.stopping.take() {
+        if life.is_stopping {
             life.presence.state = ModelState::Failed;
             life.presence.reason = Some("stopped".into());
             life.presence.pid = 0;
             self.guard.died(life.presence.clone());
             self.tell(life, event::DOWN);
-            let _ = done.send(());
+            if let Some(done) = life.stopped.take() {
+                let _ = done.send(());
+            }
             return;
         }
         let last_words = self.roster.lock().get(&life.spec.instance).and_then(|presence| presence.reason.clone());
@@ -195,31 +209,33 @@ impl ModelActor {
     }
 
     fn beat(&self, life: &mut ModelLife) {
-        if life.process.is_none() && life.stopping.is_none() {
+        if life.process.is_none() && !life.is_stopping {
             let left = life.next_start.saturating_duration_since(Instant::now());
             life.presence.retry_after_ms = Some(to_millis(left));
             self.tell(life, event::PRESENCE);
         }
     }
 
-    fn stop(&self, life: &mut ModelLife, done: RpcReplyPort<()>) {
+    fn stop(&self, myself: &ActorRef<ModelMessage>, life: &mut ModelLife, done: RpcReplyPort<()>) {
+        life.is_stopping = true;
         let Some(process) = &life.process else {
             let _ = done.send(());
             return;
         };
-        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-        life.stopping = Some(done);
-        if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::TERM)) {
+        let pid = process.pid;
+        life.stopped = Some(done);
+        if let Err(error) = signal(pid, Signal::TERM) {
             tracing::debug!(%error, model = %life.spec.model, "process not told to stop");
         }
-        if let Some(pid) = pid {
-            let patience = life.spec.drain + Duration::from_secs(3);
-            tokio::spawn(async move {
-                tokio::time::sleep(patience).await;
-                // Still there after its drain time and some: it hangs. The process is our child and not yet reaped, or
-                // this task would have ended with the node, so the number cannot be somebody else's.
-                let _ = kill_process(pid, Signal::KILL);
-            });
+        // Still there after its drain time and some: it hangs.
+        myself.send_after(life.spec.drain + Duration::from_secs(3), move || ModelMessage::Kill(pid));
+    }
+
+    fn kill(&self, life: &ModelLife, pid: u32) {
+        // As long as we have not heard of its end it is our child, and its number nobody else's.
+        if life.process.as_ref().is_some_and(|process| process.pid == pid) {
+            tracing::warn!(model = %life.spec.model, "killed: it did not stop when told to");
+            let _ = signal(pid, Signal::KILL);
         }
     }
 
@@ -245,6 +261,11 @@ fn command(spec: &ModelSpec, restarts: u32) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    kill_process(pid, signal)
 }
 
 fn to_millis(duration: Duration) -> u64 {
