@@ -225,7 +225,8 @@ proptest! {
         vectors in vec(vec(small(), 0..8), 0..4), delta in ".*",
     ) {
         let [queued_ms, prompt_ms, first_token_ms, total_ms] = times;
-        round_trips(&EmbedRequest { input: chat.stop.clone() });
+        let ChatRequest { model, stop: input, stream: truncate, deadline_ms, work, .. } = chat.clone();
+        round_trips(&EmbedRequest { model, input, truncate, deadline_ms, work });
         round_trips(&chat);
         round_trips(&ChatReply { message, finish_reason, usage, timings: Timings { queued_ms, prompt_ms, first_token_ms, total_ms } });
         round_trips(&ChatFrame { delta });
@@ -249,11 +250,11 @@ proptest! {
         let tasks = stream.then(|| vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]);
         round_trips(&SeeRequest { images: vec![media.clone()], tasks, prompt: language, top_k: count });
         round_trips(&SeeReply { results: seen });
-        round_trips(&SplitRequest { video: media, frames: count, fps: speed });
+        round_trips(&SplitRequest { video: media, frames: count, fps: speed, stream: Some(stream) });
         let blob = BlobRef::of(text.as_bytes());
         round_trips(&SplitFrame { frame: Some(VideoFrame { blob: blob.clone(), t_ms: number }), sound: None });
         round_trips(&SplitFrame { frame: None, sound: Some(VideoSound { blob, t0_ms: number, duration_ms: number }) });
-        round_trips(&SplitReply { frames: count.unwrap_or(0), duration_ms: number });
+        round_trips(&SplitReply { frames: count.unwrap_or(0), duration_ms: number, ..SplitReply::default() });
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn every_golden_request_passes_its_check() {
     passes::<Ask>("ask_request-short.json");
     passes::<ChatRequest>("chat_request.json");
     passes::<EmbedRequest>("embed_request.json");
+    passes::<EmbedRequest>("embed_request-short.json");
     passes::<TranscribeRequest>("transcribe_request.json");
     passes::<SpeakRequest>("speak_request.json");
     passes::<SeeRequest>("see_request.json");

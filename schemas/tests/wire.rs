@@ -93,6 +93,7 @@ fn chat() {
 #[test]
 fn embed() {
     reads::<EmbedRequest>(r#"{"input":["…","…"]}"#);
+    reads::<EmbedRequest>(r#"{"input":["…"],"model":"embed","truncate":null,"deadline_ms":2000}"#);
     reads::<EmbedReply>(r#"{"embeddings":[[0.5,1],[0,0.25]],"usage":{"prompt_tokens":2,"completion_tokens":0}}"#);
 }
 

@@ -54,6 +54,14 @@ angle = "pp-ocr-v4-angle"
 read = "pp-ocr-v4-read"
 "#;
 
+/// A table of a brain file for the starter brain's vectors of texts.
+pub const VECTORS: &str = r#"
+[models.embed]
+actor = "llm"
+weights = "minilm-l6"
+device = "ram"
+"#;
+
 /// A table of a brain file for the starter brain's ears.
 pub const EARS: &str = r#"
 [models.whisper]

@@ -88,7 +88,7 @@ async fn three_hundred_bad_files_are_answered_one_by_one_and_nothing_is_left() {
     assert_eq!(MODELS.iter().flat_map(|model| of_model(&brain, model)).collect::<Vec<_>>(), processes);
     for model in MODELS {
         let presence = presence(&bus, model).await.expect("presence");
-        assert_eq!((presence.restarts, presence.in_flight, presence.queue), (0, 0, 0), "{model}");
+        assert_eq!((presence.restarts, presence.in_flight, presence.queued), (0, 0, 0), "{model}");
     }
     let left: Vec<_> = files(scratch.path());
     assert!(left.is_empty(), "{left:?}");

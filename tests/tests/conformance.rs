@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;
 use megabrain_schemas::{Capability, Media, SeeRequest, TranscribeRequest};
-use megabrain_tests::{Brain, EYES, media, name};
+use megabrain_tests::{Brain, EYES, VECTORS, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
 
@@ -39,6 +39,13 @@ async fn the_llm_actor_keeps_its_promises() {
     let short = chat("Say hello.", r#""max_tokens":8,"stream":true"#);
     let long = chat("Write a very long story about the sea.", r#""max_tokens":3000,"temperature":1"#);
     check(models, "fast", "chat", &short, &long).await;
+}
+
+#[tokio::test]
+async fn the_llm_actor_keeps_its_promises_with_vectors() {
+    // Texts as long as the model reads, for some seconds.
+    let long = serde_json::json!({"input": vec!["the sea and the ships ".repeat(90); 400]}).to_string();
+    check(VECTORS, "embed", "embed", r#"{"input":["a berth","a mooring"]}"#, &long).await;
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn ask(bus: &Bus, ask: &Ask) -> Result<AskReply, megabrain_schemas::Fault>
     bus.call(&Target::Router, ask, Call::within(LOADING)).await
 }
 
-fn of<'e>(reply: &'e AskReply, modality: Modality) -> impl Iterator<Item = &'e Evidence> {
+fn of(reply: &AskReply, modality: Modality) -> impl Iterator<Item = &Evidence> {
     reply.evidence.iter().filter(move |item| item.modality == modality)
 }
 

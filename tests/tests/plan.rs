@@ -43,6 +43,13 @@ fn the_starter_brain_fits_and_the_plan_says_where_its_bytes_go() {
         share["kv_bytes"].as_u64().unwrap() > 1 << 20 && share["compute_bytes"].as_u64().unwrap() > 1 << 20,
         "{deep}"
     );
+    // Vectors remember nothing: there is no cache.
+    let embed = &model(&plan, "embed")["places"][0];
+    assert_eq!((&embed["place"], &embed["kv_bytes"]), (&"ram".into(), &0.into()), "{embed}");
+    assert!(
+        embed["weights_bytes"].as_u64() > Some(40 << 20) && embed["compute_bytes"].as_u64() > Some(1 << 20),
+        "{embed}"
+    );
     let ram = plan["places"].as_array().unwrap().iter().find(|place| place["name"] == "ram").unwrap();
     assert!(ram["needed_bytes"].as_u64() > share["weights_bytes"].as_u64(), "{ram}");
     assert!(ram["models"].as_array().unwrap().contains(&"deep".into()), "{ram}");

@@ -21,21 +21,27 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) experts: Experts,
 
+    /// What the model is for: true to make vectors of texts (`embed`), false to go on with conversations (`chat`).
+    /// Default: what its file says it was made for.
+    #[serde(default)]
+    pub(crate) embedding: Option<bool>,
+
     /// How many layers live on the card, the rest in RAM. Default: all.
     #[serde(default)]
     pub(crate) gpu_layers: Option<u32>,
 
-    /// The longest conversation, in tokens, prompt and answer together. Default: what the model was trained for, but
-    /// no more than 4096.
+    /// The longest conversation, in tokens, prompt and answer together; for vectors, the longest text. Default: what the
+    /// model was trained for, but no more than 4096.
     #[serde(default)]
     pub(crate) context: Option<u32>,
 
-    /// Conversations computed at the same time, 1 to 256; each has a `context` of its own. Default: 4.
+    /// Conversations computed at the same time, 1 to 256; each has a `context` of its own. For vectors, requests.
+    /// Default: 4.
     #[serde(default = "default_slots")]
     pub(crate) slots: u32,
 
     /// The most prompt tokens computed in one step, 16 to 8192. Fewer are taken where a step would last longer than
-    /// 100 ms. Default: 512.
+    /// 100 ms; a text for vectors is read whole, however long. Default: 512.
     #[serde(default = "default_batch")]
     pub(crate) batch: u32,
 
@@ -88,6 +94,7 @@ impl Config {
             weights,
             device: default_device(),
             experts: Experts::default(),
+            embedding: None,
             gpu_layers: None,
             context: None,
             slots: default_slots(),

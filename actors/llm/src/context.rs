@@ -12,14 +12,18 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
-/// The size of a context.
+use crate::purpose::{Pooling, Purpose};
+
+/// The size of a context, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
+    /// What a step shall give: what comes after a token, or a vector of each sequence.
+    pub(crate) purpose: Purpose,
     /// Tokens of one sequence.
     pub(crate) tokens: u32,
     /// Sequences at the same time.
     pub(crate) sequences: u32,
-    /// Tokens of one step.
+    /// Tokens of one step. For vectors, a step takes one whole sequence even if it is longer.
     pub(crate) batch: u32,
     /// Threads of the processor.
     pub(crate) threads: usize,
@@ -30,7 +34,10 @@ pub(crate) struct Shape {
 pub(crate) struct Context {
     raw: NonNull<sys::llama_context>,
     model: Rc<LlamaModel>,
+    purpose: Purpose,
+    tokens_per_sequence: usize,
     vocabulary: usize,
+    dimensions: usize,
 }
 
 /// Why a step was not computed. What the sequences in it remember is then undefined until they are forgotten.
@@ -47,19 +54,44 @@ impl Context {
     pub(crate) fn new(model: Rc<LlamaModel>, shape: Shape) -> Option<Self> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
-        params.n_ctx = shape.tokens.saturating_mul(shape.sequences);
         params.n_seq_max = shape.sequences;
-        params.n_batch = shape.batch.max(shape.sequences);
+        match shape.purpose {
+            Purpose::Chat => {
+                params.n_ctx = shape.tokens.saturating_mul(shape.sequences);
+                params.n_batch = shape.batch.max(shape.sequences);
+                // Without this, logits have room for every token of a batch: 300 MB for a vocabulary of 150,000.
+                params.n_outputs_max = shape.sequences;
+            }
+            Purpose::Embed(pooling) => {
+                params.embeddings = true;
+                if pooling == Pooling::Mean {
+                    params.pooling_type = sys::LLAMA_POOLING_TYPE_MEAN;
+                }
+                // Nothing is remembered from step to step: one step's tokens are all that there is room for.
+                params.n_batch = shape.batch.max(shape.tokens);
+                params.n_ctx = params.n_batch;
+                params.kv_unified = true;
+            }
+        }
         params.n_ubatch = params.n_batch;
-        // Without this, logits have room for every token of a batch: 300 MB for a vocabulary of 150,000.
-        params.n_outputs_max = shape.sequences;
         params.n_threads = threads(shape.threads);
         params.n_threads_batch = threads(shape.threads);
         params.no_perf = true;
         // SAFETY: the model outlives the context, which holds an `Rc` of it.
-        let raw = unsafe { sys::llama_init_from_model(raw_model(&model), params) };
-        let vocabulary = usize::try_from(model.n_vocab()).ok()?;
-        Some(Self { raw: NonNull::new(raw)?, model, vocabulary })
+        let raw = NonNull::new(unsafe { sys::llama_init_from_model(raw_model(&model), params) })?;
+        let tokens = match shape.purpose {
+            // SAFETY: `raw` is a live context.
+            Purpose::Chat => unsafe { sys::llama_n_ctx_seq(raw.as_ptr()) },
+            Purpose::Embed(_) => shape.tokens,
+        };
+        Some(Self {
+            raw,
+            purpose: shape.purpose,
+            tokens_per_sequence: tokens as usize,
+            vocabulary: usize::try_from(model.n_vocab()).ok()?,
+            dimensions: usize::try_from(model.n_embd_out()).ok()?,
+            model,
+        })
     }
 
     /// The model.
@@ -67,10 +99,19 @@ impl Context {
         &self.model
     }
 
+    /// What it is for.
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
     /// Tokens that one sequence may have.
     pub(crate) fn tokens_per_sequence(&self) -> usize {
-        // SAFETY: `raw` is a live context.
-        unsafe { sys::llama_n_ctx_seq(self.raw.as_ptr()) as usize }
+        self.tokens_per_sequence
+    }
+
+    /// Numbers of a vector.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.dimensions
     }
 
     /// Computes a step and waits for it.
@@ -92,6 +133,19 @@ impl Context {
         unsafe {
             let logits = NonNull::new(sys::llama_get_logits_ith(self.raw.as_ptr(), row))?;
             Some(std::slice::from_raw_parts(logits.as_ptr(), self.vocabulary))
+        }
+    }
+
+    /// The vector of a sequence that the last step read. None if it read none, or the context is not for vectors.
+    pub(crate) fn embedding(&self, sequence: i32) -> Option<&[f32]> {
+        if !self.purpose.is_embed() {
+            return None;
+        }
+        // SAFETY: llama.cpp returns null, or a vector as long as its model's are, which lives until the next decode, and
+        // that borrows `self` mutably.
+        unsafe {
+            let vector = NonNull::new(sys::llama_get_embeddings_seq(self.raw.as_ptr(), sequence))?;
+            Some(std::slice::from_raw_parts(vector.as_ptr(), self.dimensions))
         }
     }
 

@@ -60,7 +60,7 @@ impl Estimate {
         let weights: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();
         let mut weights_on_device: u64 = tensors.iter().filter(is_on_device).map(|tensor| tensor.bytes).sum();
         let weights_in_ram = weights - weights_on_device;
-        if !device.is_ram() {
+        if !device.is_ram() && !context.purpose().is_embed() {
             weights_on_device += tied_output(&tensors);
         }
         let layers_on_device = if device.is_ram() { 0 } else { u64::from(layers - first_on_device) };

@@ -7,17 +7,20 @@ use std::rc::Rc;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use megabrain_runtime::LoadError;
+use megabrain_runtime::{LoadError, Profile};
+use megabrain_schemas::Capability;
 
 use crate::config::{Config, Experts};
 use crate::context::{Context, Shape};
 use crate::devices::{self, Cards, Device, Unusable};
 use crate::estimate::Estimate;
+use crate::purpose::Purpose;
+use crate::reader::TEXTS_A_STEP;
 use crate::{gguf, native};
 
 /// Memory of a card that `auto` leaves free: others use it too. 256 MiB.
 const MARGIN: u64 = 256 << 20;
-/// A conversation's length where neither the configuration nor the model asks for less, in tokens.
+/// The length of a conversation, or of a text to embed, where neither the configuration nor the model asks for less, in tokens.
 const DEFAULT_CONTEXT: u32 = 4096;
 
 /// A model in memory, ready to compute. Must be dropped before the [`Native`] that loaded it.
@@ -29,6 +32,23 @@ pub(crate) struct Loaded {
     pub(crate) device: Device,
     /// Memory that it took there, in bytes.
     pub(crate) device_bytes: u64,
+}
+
+impl Loaded {
+    /// What it is, for the brain.
+    pub(crate) fn profile(&self, capability: Capability, slots: usize) -> Profile {
+        let context = self.context.tokens_per_sequence();
+        let (device, device_bytes) = (&self.device.name, self.device_bytes);
+        tracing::info!(%capability, device, device_bytes, slots, context, "loaded");
+        Profile {
+            capabilities: vec![capability],
+            accepts: Vec::new(),
+            slots,
+            context: u32::try_from(context).ok(),
+            device: Some(device.clone()),
+            device_memory_bytes: Some(device_bytes),
+        }
+    }
 }
 
 /// llama.cpp with its backends loaded and its log in `tracing`. One a process.
@@ -149,13 +169,22 @@ impl Native {
         model: LlamaModel,
         threads: usize,
     ) -> Result<Context, LoadError> {
-        let tokens = config.context.unwrap_or_else(|| model.n_ctx_train().min(DEFAULT_CONTEXT));
-        let shape = Shape { tokens, sequences: config.slots, batch: config.batch, threads };
+        let purpose = Purpose::of(&model, config.embedding)?;
+        let trained = model.n_ctx_train();
+        let tokens = config.context.unwrap_or_else(|| trained.min(DEFAULT_CONTEXT));
+        // Past its last position such a model reads memory that is not its own, and llama.cpp ends the process.
+        if purpose.is_embed() && tokens > trained {
+            return Err(LoadError::Config(format!("context is {tokens}: the model reads at most {trained} tokens")));
+        }
+        let (sequences, what) = match purpose {
+            Purpose::Chat => (config.slots, "conversations"),
+            Purpose::Embed(_) => (TEXTS_A_STEP, "texts at once"),
+        };
+        let shape = Shape { purpose, tokens, sequences, batch: config.batch, threads };
         Context::new(Rc::new(model), shape).ok_or_else(|| {
             LoadError::Engine(format!(
-                "no memory on {} for {} conversations of {tokens} tokens: lower `context` or `slots` ({})",
+                "no memory on {} for {sequences} {what} of {tokens} tokens: lower `context`, `slots` or `batch` ({})",
                 device.name,
-                config.slots,
                 native::complaint()
             ))
         })

@@ -2,16 +2,22 @@
 
 mod bare;
 mod batcher;
+mod chat;
 mod config;
 mod context;
 mod devices;
+mod embed;
 mod engine;
 mod estimate;
 mod gguf;
 mod load;
 mod native;
 mod pace;
+mod passages;
 mod prompt;
+mod purpose;
+mod rate;
+mod reader;
 mod sampler;
 mod sequence;
 mod slot;

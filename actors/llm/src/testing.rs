@@ -12,6 +12,11 @@ pub(crate) fn smollm2_experts() -> PathBuf {
     model("SmolLM2-135M-Instruct-4-experts.Q4_1.gguf")
 }
 
+/// A real model that makes vectors of texts.
+pub(crate) fn minilm() -> PathBuf {
+    model("all-MiniLM-L6-v2.F16.gguf")
+}
+
 fn model(file: &str) -> PathBuf {
     let path = crate::devices::cache_folder().join("models").join(file);
     assert!(path.exists(), "{} is missing: `make setup` fetches it", path.display());

@@ -94,7 +94,7 @@ pub struct Profile {
 /// What an engine measures of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    /// Tokens that came out, a second of work, lately.
+    /// Tokens a second of work, lately: those that came out, or that a model which only reads has read.
     pub tokens_per_second: f64,
 }
 

@@ -103,7 +103,12 @@ impl Host {
 
     /// True if a message has room for so many bytes of media beside everything else, in either codec.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.0.bus.max_payload() / 2
+        bytes <= self.room() / 2
+    }
+
+    /// The largest message that the bus takes, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.0.bus.max_payload()
     }
 
     async fn store(&self) -> Result<BlobStore, Fault> {

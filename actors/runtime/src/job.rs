@@ -155,7 +155,13 @@ impl Job {
         }
     }
 
-    fn codec(&self) -> Codec {
+    /// The largest answer that the bus takes now, in bytes.
+    pub fn room(&self) -> usize {
+        self.host.room()
+    }
+
+    /// What the caller writes in, and its answer is written in.
+    pub fn codec(&self) -> Codec {
         self.responder.as_ref().map(Responder::codec).unwrap_or_default()
     }
 }

@@ -169,6 +169,13 @@ fn chatting() -> Made<Vec<MessageType>> {
         timings: Timings { queued_ms: 0.25, prompt_ms: 12.5, first_token_ms: 14.75, total_ms: 96.5 },
     };
     let end = ChatReply { message: None, finish_reason: FinishReason::Length, ..reply.clone() };
+    let to_embed = EmbedRequest {
+        model: Some("embed".into()),
+        input: vec!["a berth".into(), "a mooring".into()],
+        truncate: true,
+        deadline_ms: Some(2000),
+        work: Some(work()),
+    };
     let embed = EmbedReply {
         embeddings: vec![vec![0.5, -0.5, 0.5, -0.5], vec![0.0, 1.0, 0.0, 0.0]],
         usage: Usage { prompt_tokens: 9, completion_tokens: 0 },
@@ -186,7 +193,8 @@ fn chatting() -> Made<Vec<MessageType>> {
             &ChatFrame { delta: "Yes: ".into() },
         )?,
         MessageType::new::<EmbedRequest>("embed_request", Part::Request)?
-            .plain("", &EmbedRequest { input: vec!["a berth".into(), "a mooring".into()] })?,
+            .plain("", &to_embed)?
+            .plain("short", &EmbedRequest { input: vec!["a berth".into()], ..EmbedRequest::default() })?,
         MessageType::new::<EmbedReply>("embed_reply", Part::Reply)?.stamped("", &end_of("embed"), &embed)?,
     ])
 }

@@ -9,6 +9,7 @@ mod ask_plain;
 mod ask_summary;
 mod chat;
 mod devices;
+mod embed;
 mod env;
 mod fault;
 pub(crate) mod format;
@@ -35,6 +36,7 @@ use tracing::Instrument as _;
 pub use ask::{AskArgs, ask_and_show};
 pub use chat::ChatArgs;
 pub use devices::DevicesArgs;
+pub use embed::EmbedArgs;
 pub use env::EnvArgs;
 pub use fault::{Interrupted, Usage, report};
 pub use models::ModelsArgs;
@@ -65,6 +67,7 @@ pub enum Command {
     Transcribe(TranscribeArgs),
     See(SeeArgs),
     Speak(SpeakArgs),
+    Embed(EmbedArgs),
     Models(ModelsArgs),
     Status(StatusArgs),
     Devices(DevicesArgs),
@@ -92,6 +95,7 @@ impl Command {
             Self::Transcribe(_) => "transcribe",
             Self::See(_) => "see",
             Self::Speak(_) => "speak",
+            Self::Embed(_) => "embed",
             Self::Models(_) => "models",
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
@@ -109,6 +113,7 @@ impl Command {
             Self::Transcribe(args) => transcribe::run(args, globals).await,
             Self::See(args) => see::run(args, globals).await,
             Self::Speak(args) => speak::run(args, globals).await,
+            Self::Embed(args) => embed::run(args, globals).await,
             Self::Models(args) => models::run(args, globals).await,
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,

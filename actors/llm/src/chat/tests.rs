@@ -8,14 +8,15 @@ use crate::testing::{smollm2, smollm2_experts};
 // One, so that a machine with other work to do does not make threads wait for each other.
 const THREADS: usize = 1;
 
-fn engine(change: impl FnOnce(&mut Config)) -> Llm {
+fn engine(change: impl FnOnce(&mut Config)) -> Chat {
     let mut config = Config::of_weights(smollm2());
     config.device = "ram".to_owned();
     config.context = Some(512);
     config.temperature = 0.0;
     change(&mut config);
     let native = Native::start(None, crate::devices::Cards::Load).unwrap();
-    Llm::with(native, config, THREADS, |_| ()).unwrap()
+    let loaded = native.load(&config, THREADS, |_| ()).unwrap();
+    Chat::new(native, loaded, config).unwrap()
 }
 
 fn ask(text: &str) -> ChatRequest {
@@ -23,7 +24,7 @@ fn ask(text: &str) -> ChatRequest {
 }
 
 /// Computes until everything admitted is done; the texts in the order of the requests.
-fn answers(engine: &mut Llm, requests: &[ChatRequest]) -> Vec<(String, FinishReason, u32)> {
+fn answers(engine: &mut Chat, requests: &[ChatRequest]) -> Vec<(String, FinishReason, u32)> {
     let mut texts = vec![(String::new(), None, 0); requests.len()];
     for (at, request) in requests.iter().enumerate() {
         let task = engine.task(request).unwrap();
@@ -41,7 +42,7 @@ fn answers(engine: &mut Llm, requests: &[ChatRequest]) -> Vec<(String, FinishRea
     texts.into_iter().map(|(text, finish, tokens)| (text, finish.unwrap(), tokens)).collect()
 }
 
-fn answer(engine: &mut Llm, request: ChatRequest) -> (String, FinishReason, u32) {
+fn answer(engine: &mut Chat, request: ChatRequest) -> (String, FinishReason, u32) {
     answers(engine, &[request]).remove(0)
 }
 
