@@ -88,8 +88,12 @@ impl Transcriber {
             }
             heard.text.push_str(&text);
             let (t0_ms, t1_ms) = place.span(segment.start_timestamp(), segment.end_timestamp());
-            let words = if wish.words { self.words(&segment, written, &place) } else { Vec::new() };
-            heard.segments.push(Segment { t0_ms, t1_ms, text: text.trim().to_owned(), confidence, words });
+            let mut whole = Segment { t0_ms, t1_ms, text: text.trim().to_owned(), confidence, words: Vec::new() };
+            if wish.words {
+                whole.words = self.words(&segment, written, &place);
+                keep_within(&mut whole);
+            }
+            heard.segments.push(whole);
         }
         Ok(heard)
     }
@@ -123,6 +127,16 @@ impl Transcriber {
 
     fn parameters(&mut self, language: Option<&'static str>) -> FullParams<'static, 'static> {
         self.parameters.entry(language).or_insert_with(|| defaults(language)).clone()
+    }
+}
+
+/// Puts the words of a segment within its times, in order: the model guesses both, each by itself.
+fn keep_within(segment: &mut Segment) {
+    let mut earliest = segment.t0_ms;
+    for word in &mut segment.words {
+        word.t0_ms = word.t0_ms.clamp(earliest, segment.t1_ms);
+        word.t1_ms = word.t1_ms.clamp(word.t0_ms, segment.t1_ms);
+        earliest = word.t0_ms;
     }
 }
 
