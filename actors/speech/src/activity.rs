@@ -40,7 +40,7 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{decode, media, tone};
+    use crate::tests::{decode, media};
 
     /// Of all frames, the part that is taken for speech.
     fn share(samples: &[f32], peak: f32) -> f64 {
@@ -51,11 +51,10 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_speech_and_silence_tone_and_noise_are_not() {
+    fn speech_is_speech_and_silence_is_not() {
         let question = decode(&media("question.wav")).unwrap();
         assert!(share(&question, 0.7) > 0.6, "{}", share(&question, 0.7));
         assert!(share(&vec![0.0; 160_000], 0.7) < 0.01);
-        assert!(share(&tone(16_000, 1, 5.0), 0.7) < 0.05);
     }
 
     #[test]

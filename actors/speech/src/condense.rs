@@ -12,6 +12,9 @@ const SHORTEST: usize = SAMPLE_RATE;
 /// What stays of a longer one, on either side of it: 300 ms.
 const MARGIN: usize = SAMPLE_RATE * 3 / 10;
 
+/// Whisper's times reach over a joint by no more than this: its silence, and the last syllable before it.
+const REACH: usize = SAMPLE_RATE * 7 / 10;
+
 /// Sound without its long silences.
 #[derive(Debug)]
 pub(crate) struct Condensed {
@@ -27,13 +30,6 @@ struct Joint {
     at: usize,
     /// How much was left out up to here, in samples.
     left_out: usize,
-}
-
-/// Which end of a stretch of speech a time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edge {
-    Begin,
-    End,
 }
 
 impl Condensed {
@@ -77,28 +73,36 @@ impl Condensed {
         duration(self.whole)
     }
 
-    /// When in the whole a sample of what is left is, in milliseconds.
+    /// When in the whole a stretch of what is left is, from its first sample to past its last, in milliseconds.
     ///
-    /// Whisper's times are not exact. On both sides of a joint nobody speaks, so what begins right before it is what comes
-    /// after it, and what ends right after it is what came before.
-    pub(crate) fn time_ms(&self, edge: Edge, sample: usize) -> f64 {
-        let left_out = |until: usize| {
-            let passed = self.joints.partition_point(|joint| joint.at <= until);
-            passed.checked_sub(1).and_then(|last| self.joints.get(last)).copied()
-        };
-        let place = match edge {
-            Edge::Begin => match left_out(sample + MARGIN) {
-                Some(joint) => joint.left_out + sample.max(joint.at),
-                None => sample,
-            },
-            Edge::End => match left_out(sample) {
-                Some(joint) if joint.at > 0 && sample - joint.at <= MARGIN => {
-                    joint.at + left_out(joint.at - 1).map_or(0, |before| before.left_out)
-                }
-                Some(joint) => joint.left_out + sample,
-                None => sample,
-            },
-        };
+    /// Whisper's times are not exact. A stretch that reaches a little over a joint is on one side of it: what begins right
+    /// before it comes after it, and what ends right after it came before.
+    pub(crate) fn span_ms(&self, mut begin: usize, mut end: usize) -> (f64, f64) {
+        let within =
+            |begin, end| self.joints.iter().map(|joint| joint.at).filter(move |at| (begin + 1..end).contains(at));
+        if let Some(first) = within(begin, end).next()
+            && first - begin <= REACH.min(end - first)
+        {
+            begin = first;
+        }
+        if let Some(last) = within(begin, end).last()
+            && end - last <= REACH
+        {
+            end = last;
+        }
+        let t0_ms = self.milliseconds(begin + self.left_out_by(begin));
+        // What ends at a joint ends before what is left out there.
+        let t1_ms = self.milliseconds(end + self.left_out_by(end.saturating_sub(1)));
+        (t0_ms, t1_ms.max(t0_ms))
+    }
+
+    /// How much is left out before a sample of what is left.
+    fn left_out_by(&self, sample: usize) -> usize {
+        let passed = self.joints.iter().take_while(|joint| joint.at <= sample);
+        passed.last().map_or(0, |joint| joint.left_out)
+    }
+
+    fn milliseconds(&self, place: usize) -> f64 {
         (duration(place.min(self.whole)).as_secs_f64() * 1000.0).round()
     }
 }
@@ -142,8 +146,7 @@ mod tests {
         let samples = decode(&media("question.wav")).unwrap();
         let condensed = condense(samples.clone());
         assert_eq!(condensed.samples(), samples);
-        assert_eq!(condensed.time_ms(Edge::Begin, 16_000), 1000.0);
-        assert_eq!(condensed.time_ms(Edge::End, samples.len()), (samples.len() as f64 / 16.0).round());
+        assert_eq!(condensed.span_ms(16_000, samples.len()), (1000.0, (samples.len() as f64 / 16.0).round()));
     }
 
     #[test]
@@ -158,29 +161,30 @@ mod tests {
         assert_eq!(condensed.joints.len(), 2);
         // Every sample that is left is where it was.
         for (index, sample) in condensed.samples().iter().enumerate().step_by(997) {
-            let at = [Edge::Begin, Edge::End].map(|edge| (condensed.time_ms(edge, index) * 16.0) as usize);
-            let near = condensed.joints.iter().any(|joint| joint.at.abs_diff(index) <= MARGIN);
-            assert!(
-                near || at
-                    .iter()
-                    .any(|at| samples[at.saturating_sub(16)..(at + 16).min(samples.len())].contains(sample))
-            );
+            let (at, _) = condensed.span_ms(index, index + 1);
+            let at = (at * 16.0) as usize;
+            assert!(samples[at.saturating_sub(16)..(at + 16).min(samples.len())].contains(sample), "{index} at {at}");
         }
     }
 
     #[test]
-    fn what_begins_before_a_joint_comes_after_it_and_what_ends_after_it_came_before() {
+    fn what_reaches_over_a_joint_is_on_one_side_of_it() {
         let condensed = Condensed {
             samples: vec![0.0; 100_000],
             joints: vec![Joint { at: 0, left_out: 16_000 }, Joint { at: 50_000, left_out: 176_000 }],
             whole: 300_000,
         };
-        let ms = |edge, sample| condensed.time_ms(edge, sample) * 16.0;
-        assert_eq!((ms(Edge::Begin, 0), ms(Edge::Begin, 32_000)), (16_000.0, 48_000.0));
-        assert_eq!((ms(Edge::Begin, 48_000), ms(Edge::Begin, 51_200)), (226_000.0, 227_200.0));
-        assert_eq!((ms(Edge::End, 48_000), ms(Edge::End, 51_200)), (64_000.0, 66_000.0));
-        assert_eq!((ms(Edge::End, 0), ms(Edge::End, 80_000)), (16_000.0, 256_000.0));
-        assert_eq!(ms(Edge::End, 999_999), 300_000.0);
+        let samples = |begin, end| {
+            let (t0_ms, t1_ms) = condensed.span_ms(begin, end);
+            (t0_ms * 16.0, t1_ms * 16.0)
+        };
+        assert_eq!(samples(0, 32_000), (16_000.0, 48_000.0));
+        assert_eq!(samples(32_000, 50_000), (48_000.0, 66_000.0), "it ends where something is left out");
+        assert_eq!(samples(32_000, 54_400), (48_000.0, 66_000.0), "it ends a little after");
+        assert_eq!(samples(44_800, 80_000), (226_000.0, 256_000.0), "it begins a little before");
+        assert_eq!(samples(50_000, 80_000), (226_000.0, 256_000.0));
+        assert_eq!(samples(16_000, 80_000), (32_000.0, 256_000.0), "speech on both sides");
+        assert_eq!(samples(80_000, 999_999), (256_000.0, 300_000.0));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use megabrain_schemas::{Fault, Segment, Word};
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperSegment, WhisperState, WhisperToken};
 
 use crate::abort::{self, Overseer, Stop};
-use crate::condense::Edge;
 use crate::language::Languages;
 use crate::resample::SAMPLE_RATE;
 use crate::words::{self, Token};
@@ -48,8 +47,8 @@ pub(crate) struct Heard {
     pub(crate) took: Duration,
 }
 
-/// Tells when in the whole sound a sample of the stretch is, in milliseconds.
-pub(crate) type Clock<'a> = &'a dyn Fn(Edge, usize) -> f64;
+/// Tells when in the whole sound some samples of the stretch are, from the first to past the last, in milliseconds.
+pub(crate) type Clock<'a> = &'a dyn Fn(usize, usize) -> (f64, f64);
 
 impl Transcriber {
     /// Takes memory for one state of a loaded model.
@@ -167,8 +166,6 @@ impl Place<'_> {
             let hundredths = usize::try_from(hundredths).unwrap_or_default();
             hundredths.saturating_mul(SAMPLE_RATE / 100).min(self.length)
         };
-        let t0_ms = (self.clock)(Edge::Begin, sample(begin));
-        let t1_ms = (self.clock)(Edge::End, sample(end));
-        (t0_ms, t1_ms.max(t0_ms))
+        (self.clock)(sample(begin), sample(end.max(begin)))
     }
 }

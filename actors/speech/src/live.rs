@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use megabrain_schemas::{Segment, TranscribeFrame};
 
 use crate::abort::{IsDue, Overseer, Stop};
-use crate::condense::Edge;
 use crate::cores::Cores;
 use crate::ears::{Ears, Utterance};
 use crate::hear::{Heard, Transcriber, Wish};
@@ -97,7 +96,8 @@ fn hear(
     task.pool.with(Length::Short, is_due, |transcriber| {
         let (busy, began) = (task.cores.enter(), Instant::now());
         let overseer = Overseer { is_due, threads: &|| busy.threads() };
-        let clock = |_: Edge, sample: usize| ((utterance.start + sample) as f64 * 1000.0 / SAMPLE_RATE as f64).round();
+        let ms = |sample: usize| ((utterance.start + sample) as f64 * 1000.0 / SAMPLE_RATE as f64).round();
+        let clock = |begin: usize, end: usize| (ms(begin), ms(end));
         let heard = transcriber.hear(&utterance.samples, wish, &overseer, &clock)?;
         Ok(Heard { took: began.elapsed(), ..heard })
     })

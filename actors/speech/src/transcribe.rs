@@ -67,7 +67,7 @@ pub(crate) fn transcribe(task: &Task<'_>, emit: &mut dyn FnMut(&Segment)) -> Res
         let heard = task.pool.with(length, task.is_due, |transcriber| {
             let (busy, began) = (task.cores.enter(), Instant::now());
             let overseer = Overseer { is_due: task.is_due, threads: &|| busy.threads() };
-            let clock = |edge, sample: usize| task.sound.time_ms(edge, piece.start + sample);
+            let clock = |begin: usize, end: usize| task.sound.span_ms(piece.start + begin, piece.start + end);
             let heard = transcriber.hear(stretch, wish, &overseer, &clock)?;
             Ok(Heard { took: began.elapsed(), ..heard })
         })?;
