@@ -27,6 +27,10 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<EmbedRequest>(r#"{"input":[]}"#, "`input`");
     refused::<EmbedRequest>(r#"{"input":["a",""]}"#, "input[1]");
     refused::<TranscribeRequest>(r#"{"audio":{}}"#, "audio");
+    refused::<TranscribeRequest>("{}", "audio");
+    refused::<TranscribeRequest>(r#"{"audio":{"data":"AA=="},"live":{}}"#, "both");
+    refused::<TranscribeRequest>(r#"{"live":{"rate":0}}"#, "`rate`");
+    refused::<TranscribeRequest>(r#"{"live":{"idle_ms":0}}"#, "`idle_ms`");
     refused::<SeeRequest>(r#"{"images":[]}"#, "`images`");
     refused::<SeeRequest>(r#"{"images":[{"data":"AA=="}],"tasks":[]}"#, "`tasks`");
     refused::<SpeakRequest>(r#"{"text":""}"#, "`text`");
@@ -50,6 +54,7 @@ fn every_golden_request_passes_its_check() {
     passes::<EmbedRequest>("embed_request.json");
     passes::<EmbedRequest>("embed_request-short.json");
     passes::<TranscribeRequest>("transcribe_request.json");
+    passes::<TranscribeRequest>("transcribe_request-live.json");
     passes::<SpeakRequest>("speak_request.json");
     passes::<SeeRequest>("see_request.json");
     passes::<SplitRequest>("split_request.json");

@@ -101,14 +101,7 @@ fn payload_for(capability: &Capability, media: Media, prompt: Option<&str>) -> R
         Codec::MessagePack.encode(request).map(Bytes::from)
     }
     match capability.as_str() {
-        "transcribe" => pack(&TranscribeRequest {
-            audio: media,
-            model: None,
-            language: None,
-            stream: false,
-            deadline_ms: None,
-            work: None,
-        }),
+        "transcribe" => pack(&TranscribeRequest { audio: media, ..TranscribeRequest::default() }),
         "see" => pack(&SeeRequest { images: vec![media], tasks: None, prompt: prompt.map(str::to_owned), top_k: None }),
         "split" => pack(&SplitRequest { video: media, frames: None, fps: None, stream: None }),
         _ => pack(&AttachmentRequest { attachment: media, prompt: prompt.map(str::to_owned) }),
