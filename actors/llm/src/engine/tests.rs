@@ -168,6 +168,30 @@ fn an_answer_goes_on_while_a_long_prompt_is_read() {
 }
 
 #[test]
+fn a_step_has_room_for_a_chunk_of_a_prompt_beside_every_answer() {
+    // The fewest prompt tokens that a step takes are more than this batch has left beside fifteen answers.
+    let mut engine = engine(|config| (config.batch, config.slots, config.context) = (16, 16, Some(256)));
+    let answers = 15;
+    for _ in 0..answers {
+        let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap();
+        engine.batcher.admit(answer).unwrap();
+    }
+    while engine.batcher.step().len() < answers {}
+
+    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(10))).unwrap();
+    let reading = engine.batcher.admit(long).unwrap();
+    loop {
+        let results = engine.batcher.step();
+        assert!(results.iter().all(|(_, result)| result.as_ref().is_ok_and(|output| output.finish.is_none())));
+        if results.iter().any(|(id, _)| *id == reading) {
+            assert_eq!(results.len(), answers + 1);
+            break;
+        }
+        assert_eq!(results.len(), answers, "every step gives every answer a token");
+    }
+}
+
+#[test]
 fn threads_change_between_steps() {
     let mut engine = engine(|_| ());
     let expected = answer(&mut engine, ask("Name a fruit."));
