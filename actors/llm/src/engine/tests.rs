@@ -95,12 +95,11 @@ fn max_tokens_and_a_full_context_end_with_length() {
     let (_, finish, tokens) = answer(&mut engine, request);
     assert_eq!((finish, tokens), (FinishReason::Length, 5));
 
-    let request = ChatRequest { max_tokens: Some(1000), ..ask(&"word ".repeat(200)) };
+    let request = ChatRequest { max_tokens: Some(1000), ..ask("Write a very long story about the sea.") };
     let prompt = engine.task(&request).unwrap().prompt.len();
     let (_, finish, tokens) = answer(&mut engine, request);
-    if finish == FinishReason::Length {
-        assert_eq!(prompt + tokens as usize, 256 + 1, "the last token needs no room");
-    }
+    assert_eq!(finish, FinishReason::Length);
+    assert_eq!(prompt + tokens as usize, 256 + 1, "the last token needs no room");
 }
 
 #[test]
