@@ -102,7 +102,10 @@ impl Bus {
                 Err(_) => return Err(out_of_time(subject)),
             },
         };
-        cancel.disarm();
+        // Where no answer came, the work may still run: dropping the guard cancels it.
+        if matches!(arrival, Some(Arrival::Body { .. } | Arrival::NoResponders)) {
+            cancel.disarm();
+        }
         match arrival {
             Some(Arrival::Body { payload, is_fault: false }) => Ok(payload),
             Some(Arrival::Body { payload, is_fault: true }) => Err(read_fault(&payload)),
