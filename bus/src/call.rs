@@ -72,8 +72,8 @@ impl Bus {
         let (headers, payload) = call.meta.envelope(call.codec, request)?;
         let subject = target.subject(&Capability::of::<R>());
         let body = self.exchange(&subject, headers, payload, &call.meta).await?;
-        let codec = Codec::detect(None, &body)?;
-        codec.decode(&body).map_err(|error| unreadable(&subject, &error))
+        let read = Codec::detect(None, &body).and_then(|codec| codec.decode(&body));
+        read.map_err(|error| unreadable(&subject, &error))
     }
 
     /// As [`Bus::call`], for a body that is encoded already; gives the answer's body as it came.
