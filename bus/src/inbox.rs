@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use megabrain_schemas::{Fault, FaultKind, FaultReply, headers};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 /// One message that came back: the body, or why there will be none.
 #[derive(Debug)]
@@ -80,15 +81,14 @@ impl Inbox {
         Place { inbox: self.clone(), token, reply: Subject::from(format!("{}.{token}", self.prefix)) }
     }
 
-    /// Reads answers until the connection is closed.
-    pub(crate) fn listen(self: Arc<Self>, mut subscriber: Subscriber) {
-        let inbox = Arc::downgrade(&self);
-        tokio::spawn(async move {
+    /// Reads answers until the connection is closed. It stays open for this, so whoever is to close it aborts this first.
+    pub(crate) fn listen(self: Arc<Self>, mut subscriber: Subscriber) -> AbortHandle {
+        let listening = tokio::spawn(async move {
             while let Some(message) = subscriber.next().await {
-                let Some(inbox) = inbox.upgrade() else { return };
-                inbox.deliver(message);
+                self.deliver(message);
             }
         });
+        listening.abort_handle()
     }
 
     /// Ends every open call with `fault`.
