@@ -41,8 +41,8 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(node: &Node, path: &Path, clip: Vec<u8>) -> anyhow::Result<()> {
-    let ready = node.wait_ready(2, |presence| println!("{}", crate::up::line(presence))).await;
-    if let Err(presence) = ready {
+    let down = node.settled(2, |presence| println!("{}", crate::up::line(presence))).await;
+    if let Some(presence) = down.into_iter().next() {
         anyhow::bail!("model {} does not come up: {}", presence.model, presence.reason.unwrap_or_default());
     }
     println!("\nasking about {}: Whisper hears it, both language models answer side by side\n", path.display());
