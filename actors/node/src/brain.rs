@@ -181,9 +181,18 @@ impl Brain {
     }
 
     fn check(&self) -> Result<(), String> {
-        for name in self.models.keys() {
+        for (name, model) in &self.models {
             if Capability::new(name).is_ok_and(|word| word.is_reserved()) {
                 return Err(format!("[models.{name}]: this name is reserved by the contract"));
+            }
+            let longest = self.instance(name, model.instances());
+            if longest.len() > Name::MAX_BYTES {
+                return Err(format!(
+                    "[models.{name}]: its instance {longest} would have a name of {} bytes, at most {} fit: shorten the \
+                     model's name or the brain's",
+                    longest.len(),
+                    Name::MAX_BYTES
+                ));
             }
         }
         let named = self.router.answer.iter().chain(self.router.prefer.values().flatten());
@@ -194,6 +203,11 @@ impl Brain {
             }
         }
         Ok(())
+    }
+
+    /// What an instance of a model is called, counted from 1: with a name that [`Brain::load`] has let pass, a [`Name`].
+    pub fn instance(&self, model: &Name, number: u32) -> String {
+        format!("{}-{model}-{number}", self.brain.name)
     }
 
     /// How the cores are shared among this file's models.
@@ -213,6 +227,11 @@ impl ModelTable {
     /// Weight in the sharing of cores.
     pub fn share(&self) -> f64 {
         self.share.unwrap_or(if self.weights.is_some() { 1.0 } else { 0.0 })
+    }
+
+    /// How many processes serve this model.
+    pub fn instances(&self) -> u32 {
+        self.instances.unwrap_or(1).max(1)
     }
 
     /// One of the actor's own settings, as text.
@@ -264,5 +283,16 @@ mod tests {
         let settings: serde_json::Value =
             serde_json::from_str(&model.settings(Some(Path::new("/w.gguf")), 99).unwrap()).unwrap();
         assert_eq!(settings, serde_json::json!({"context": 4096, "weights": "/w.gguf", "max_tokens": 99}));
+    }
+
+    #[test]
+    fn a_model_whose_instances_would_have_too_long_a_name_is_refused() {
+        let brain = |model: usize| -> Brain {
+            let model = "m".repeat(model);
+            toml::from_str(&format!("[models.{model}]\nactor = \"echo\"\ninstances = 10")).unwrap()
+        };
+        assert_eq!(brain(56).check(), Ok(()));
+        let refused = brain(57).check().unwrap_err();
+        assert!(refused.contains("home-m") && refused.contains("65 bytes") && refused.contains("64"), "{refused}");
     }
 }

@@ -91,8 +91,8 @@ impl Node {
         tokio::spawn(tell_presence(bus.clone(), node_name, about, asks));
         let mut instances = Vec::new();
         for (name, model) in &brain.models {
-            for number in 1..=model.instances.unwrap_or(1).max(1) {
-                let instance = Name::sanitized(&format!("{}-{name}-{number}", brain.brain.name));
+            for number in 1..=model.instances() {
+                let instance = Name::sanitized(&brain.instance(name, number));
                 instances.push(instance.clone());
                 let preparation = Preparation {
                     brain: brain.clone(),
