@@ -85,11 +85,13 @@ impl HostTable {
 pub struct BusTable {
     /// Server address. `NATS_URL` wins. Default: a server of our own, on the loopback.
     pub url: Option<String>,
-    /// Configuration of our own server. Default: the `nats.conf` that the program carries.
+    /// Configuration of our own server; a relative path starts at the brain file's folder. Default: the `nats.conf` that
+    /// the program carries.
     pub config: Option<PathBuf>,
     /// Port of our own server. Default 4222, or a free one if that is taken.
     pub port: Option<u16>,
-    /// Where our own server keeps its streams. Default: `bus/<brain>` in the cache folder.
+    /// Where our own server keeps its streams; a relative path starts at the brain file's folder. Default: `bus/<brain>`
+    /// in the cache folder.
     pub store: Option<PathBuf>,
     /// How long media stays in the blob bucket. Default 24 h.
     #[serde(with = "humantime_serde")]
@@ -174,6 +176,9 @@ impl Brain {
             message: error.to_string().trim_end().into(),
         })?;
         brain.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        for relative in [&mut brain.bus.config, &mut brain.bus.store].into_iter().flatten() {
+            *relative = brain.folder.join(&*relative);
+        }
         brain.router.default_deadline = brain.brain.default_deadline;
         brain.router.default_max_tokens = brain.brain.default_max_tokens;
         brain.check().map_err(|message| BrainError::Parse { path: path.to_owned(), message })?;
@@ -268,6 +273,16 @@ mod tests {
         assert!(["deep", "fast", "whisper"].iter().all(|name| names.contains(name)), "{names:?}");
         let workstation = concat!(env!("CARGO_MANIFEST_DIR"), "/../../brains/workstation.toml");
         Brain::load(Some(Path::new(workstation))).unwrap();
+    }
+
+    #[test]
+    fn paths_of_the_bus_start_at_the_brain_files_folder_unless_they_are_absolute() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("brain.toml");
+        std::fs::write(&file, "[bus]\nconfig = \"own.conf\"\nstore = \"/streams\"").unwrap();
+        let bus = Brain::load(Some(&file)).unwrap().bus;
+        assert_eq!(bus.config, Some(folder.path().join("own.conf")));
+        assert_eq!(bus.store, Some(PathBuf::from("/streams")));
     }
 
     #[test]
