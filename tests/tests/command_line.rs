@@ -66,7 +66,7 @@ fn without_a_brain_or_a_bus_it_says_how_to_get_one() {
 }
 
 #[tokio::test]
-async fn a_second_brain_of_the_name_a_taken_port_and_a_wrong_password_are_told_at_once() {
+async fn a_second_brain_of_the_name_a_taken_port_or_store_and_a_wrong_password_are_told_at_once() {
     let mut brain = Brain::start_with(ECHO, &PASSWORDS).await;
     brain.ready(&["echo"], LIMIT).await;
     let again = brain.folder().join("brain.toml").display().to_string();
@@ -86,6 +86,13 @@ async fn a_second_brain_of_the_name_a_taken_port_and_a_wrong_password_are_told_a
     let (code, _, told) = said(&mut megabrain(brain.folder(), &["up", &second]));
     assert_eq!(code, 1);
     assert!(told.contains(&format!("port {port}")) && told.contains("in use"), "{told}");
+
+    let third = brain.folder().join("third.toml");
+    std::fs::write(&third, format!("[brain]\nname = \"third\"\n[bus]\nstore = \"bus\"\n{ECHO}")).unwrap();
+    let (code, _, told) = said(&mut megabrain(brain.folder(), &["up", &third.display().to_string()]));
+    assert_eq!(code, 1, "{told}");
+    let store = brain.folder().join("bus").display().to_string();
+    assert!(told.contains(&store) && told.contains("another brain") && told.contains("`store`"), "{told}");
 
     for (arguments, variable) in
         [(&["up", second.as_str()], "MEGABRAIN_NODE_PASSWORD"), (&["req", "a"], "NATS_PASSWORD")]
