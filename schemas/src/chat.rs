@@ -1,7 +1,5 @@
 //! `mb.v1.chat`: messages in, one more message out.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,9 +51,6 @@ impl Request for ChatRequest {
     type Frame = ChatFrame;
     fn is_stream(&self) -> bool {
         self.stream
-    }
-    fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(Cow::Borrowed)
     }
     fn check(&self) -> Result<(), Fault> {
         if self.messages.is_empty() {

@@ -1,6 +1,5 @@
 //! What ties a request to its reply?
 
-use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -62,10 +61,6 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// True if the caller asked for frames before the terminal answer.
     fn is_stream(&self) -> bool {
         false
-    }
-    /// The model that the request names, if any.
-    fn model(&self) -> Option<Cow<'_, str>> {
-        None
     }
     /// Checks what the types cannot say and what can be told without a model: lists that must not be empty, ranges,
     /// media with one source. Decoding does not call it: whoever is about to do the work does.

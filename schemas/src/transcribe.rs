@@ -1,7 +1,5 @@
 //! `mb.v1.transcribe`: sound in, words on a clock out.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +35,6 @@ impl Request for TranscribeRequest {
     type Frame = TranscribeFrame;
     fn is_stream(&self) -> bool {
         self.stream
-    }
-    fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(Cow::Borrowed)
     }
     fn check(&self) -> Result<(), Fault> {
         self.audio.check("audio")
