@@ -1,7 +1,5 @@
 //! `mb.v1.transcribe`: sound in, words on a clock out.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +52,6 @@ impl Request for TranscribeRequest {
     type Frame = TranscribeFrame;
     fn is_stream(&self) -> bool {
         self.stream || self.live.is_some()
-    }
-    fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(Cow::Borrowed)
     }
     fn check(&self) -> Result<(), Fault> {
         match &self.live {

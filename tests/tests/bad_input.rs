@@ -12,6 +12,7 @@ use megabrain_schemas::{
     Ask, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
 };
 use megabrain_tests::{Brain, name};
+use serde_json::Value;
 
 const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -114,6 +115,13 @@ async fn a_forged_reply_subject_is_not_written_to() {
     }
 }
 
+/// The number of the last message in the bucket's stream.
+async fn last_stored(bus: &Bus) -> u64 {
+    let question = bus.request_plain("$JS.API.STREAM.INFO.OBJ_mb_blobs", Bytes::new(), Duration::from_secs(5));
+    let info: Value = serde_json::from_slice(&question.await.unwrap().expect("no answer").payload).unwrap();
+    info["state"]["last_seq"].as_u64().expect("a number")
+}
+
 #[tokio::test]
 async fn media_by_reference_is_stored_once_checked_and_bounded() {
     let mut brain = Brain::start(ECHO).await;
@@ -122,7 +130,9 @@ async fn media_by_reference_is_stored_once_checked_and_bounded() {
     let store = bus.blob_store().await.unwrap();
     let body = br#"{"text":"from a blob"}"#;
     let blob = store.put(body).await.unwrap();
+    let stored = last_stored(&bus).await;
     assert_eq!(store.put(body).await.unwrap(), blob);
+    assert_eq!(last_stored(&bus).await, stored, "it was stored again");
     assert_eq!(&store.get(&blob, 1000).await.unwrap()[..], body);
     assert_eq!(store.get(&blob, 3).await.unwrap_err().kind, FaultKind::TooLarge);
     let ask = Ask {
