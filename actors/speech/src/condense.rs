@@ -85,7 +85,7 @@ impl Condensed {
         {
             begin = first;
         }
-        if let Some(last) = within(begin, end).last()
+        if let Some(last) = within(begin, end).next_back()
             && end - last <= REACH
         {
             end = last;
