@@ -15,11 +15,12 @@ use crate::choose::{Wish, choose};
 use crate::condense::left_out;
 use crate::gather::{Gathered, gather};
 use crate::leg::{begun, ended, meta_of, millis};
+use crate::plan;
 use crate::plan::{PlannedLeg, answering, attachment_leg};
 use crate::policy::{Next, Policy, Settled};
 use crate::probe::Probe;
+use crate::prompt::prompt;
 use crate::router::Shared;
-use crate::{evidence, plan};
 
 /// Where frames go while a question is being answered; nowhere if it is not streamed.
 pub(crate) struct Frames {
@@ -73,7 +74,7 @@ impl<'a> Asking<'a> {
         self.legs = legs;
         let left_out = self.left_out(&models, &evidence);
         let kept = evidence.iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, item)| item);
-        let prompt = evidence::prompt(self.ask.text.as_deref(), kept);
+        let prompt = prompt(self.ask.text.as_deref(), kept);
         let settled = self.consult(&models, prompt, frames).await?;
         Ok(AskReply { left_out, ..self.join(&models, settled, evidence)? })
     }
