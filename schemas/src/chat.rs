@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::contract::null_is_absent;
 use crate::{Fault, Name, Request, check};
 
+/// Stop texts that a request may have.
+const MOST_STOPS: usize = 16;
+/// Bytes that a stop text may have.
+const LONGEST_STOP: usize = 256;
+
 /// A conversation to go on with. Field names follow the OpenAI API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatRequest {
@@ -26,7 +31,7 @@ pub struct ChatRequest {
     /// Seed of the randomness: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
-    /// Texts that end the answer; they are not part of it.
+    /// Texts that end the answer; they are not part of it. At most 16, each of 1 to 256 bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<Vec<String>>")]
     pub stop: Vec<String>,
@@ -56,12 +61,26 @@ impl Request for ChatRequest {
         if self.messages.is_empty() {
             return Err(Fault::invalid("`messages` is empty"));
         }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
-        }
+        check_stops(&self.stop)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
         check::within("temperature", self.temperature, 0.0..=2.0)?;
         check::within("top_p", self.top_p, 0.0..=1.0)
+    }
+}
+
+/// Every token of an answer is searched for all of them, so that their number and length are bounded.
+fn check_stops(stops: &[String]) -> Result<(), Fault> {
+    if stops.len() > MOST_STOPS {
+        return Err(Fault::invalid(format!("`stop` has {} texts: expected {MOST_STOPS} or fewer", stops.len())));
+    }
+    if stops.iter().any(String::is_empty) {
+        return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
+    }
+    match stops.iter().map(String::len).max() {
+        Some(longest) if longest > LONGEST_STOP => {
+            Err(Fault::invalid(format!("`stop` holds a text of {longest} bytes: expected {LONGEST_STOP} or fewer")))
+        }
+        _ => Ok(()),
     }
 }
 

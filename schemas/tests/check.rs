@@ -24,6 +24,17 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"max_tokens":0}"#, "`max_tokens`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"top_p":1.5}"#, "`top_p`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"stop":[""]}"#, "`stop`");
+    let stops = |stops: &[String]| {
+        let stops = serde_json::to_string(stops).unwrap();
+        format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)
+    };
+    refused::<ChatRequest>(&stops(&vec!["a".to_owned(); 17]), "`stop` has 17 texts: expected 16");
+    refused::<ChatRequest>(
+        &stops(&["a".to_owned(), "é".repeat(129)]),
+        "`stop` holds a text of 258 bytes: expected 256",
+    );
+    let most: ChatRequest = Codec::Json.decode(stops(&vec!["x".repeat(256); 16]).as_bytes()).unwrap();
+    most.check().unwrap();
     refused::<EmbedRequest>(r#"{"input":[]}"#, "`input`");
     refused::<EmbedRequest>(r#"{"input":["a",""]}"#, "input[1]");
     refused::<TranscribeRequest>(r#"{"audio":{}}"#, "audio");

@@ -14,9 +14,6 @@ use crate::sampler::Sampling;
 use crate::sequence::{Output, Task};
 use crate::slot::Slot;
 
-/// Stop texts that a request may have; more would cost every token a search.
-const MOST_STOPS: usize = 16;
-
 /// One language model.
 #[derive(Debug)]
 pub(crate) struct Llm {
@@ -138,19 +135,14 @@ impl Llm {
         })
     }
 
-    /// Checks a request and makes it the task of a sequence.
+    /// Makes a request, which has been checked, the task of a sequence.
     fn task(&mut self, request: &ChatRequest) -> Result<Task, Fault> {
         let sampling = Sampling {
             temperature: request.temperature.unwrap_or(self.config.temperature),
             top_p: request.top_p.unwrap_or(self.config.top_p),
             seed: request.seed.or(self.config.seed).unwrap_or_else(rand::random),
         };
-        sampling.check()?;
         let max_tokens = request.max_tokens.unwrap_or(self.config.max_tokens);
-        if max_tokens == 0 {
-            return Err(Fault::invalid("`max_tokens` is 0: give at least 1"));
-        }
-        check_stops(&request.stop)?;
         let text = self.template.render(&request.messages)?;
         Ok(Task { prompt: self.prompt(&text)?, max_tokens: max_tokens as usize, sampling, stops: request.stop.clone() })
     }
@@ -199,16 +191,6 @@ fn settle(place: &mut Option<Slot>, result: Result<Output, Fault>) {
 
 fn too_long(tokens: &str, capacity: usize) -> Fault {
     Fault::invalid(format!("`messages` have {tokens} tokens, the model's context has {capacity}"))
-}
-
-fn check_stops(stops: &[String]) -> Result<(), Fault> {
-    if stops.len() > MOST_STOPS {
-        return Err(Fault::invalid(format!("`stop` has {} texts: give at most {MOST_STOPS}", stops.len())));
-    }
-    if stops.iter().any(String::is_empty) {
-        return Err(Fault::invalid("`stop` has an empty text"));
-    }
-    Ok(())
 }
 
 /// Tokens a second of work; what lies a second of work back counts half.

@@ -113,22 +113,6 @@ fn a_prompt_longer_than_the_context_is_refused_with_both_lengths() {
 }
 
 #[test]
-fn wrong_requests_are_refused_by_field() {
-    let mut engine = engine(|_| ());
-    let mut refuse = |request: ChatRequest, field: &str| {
-        let fault = engine.task(&request).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::InvalidRequest);
-        assert!(fault.message.contains(field), "{fault}");
-    };
-    refuse(ChatRequest { temperature: Some(-1.0), ..ask("x") }, "`temperature`");
-    refuse(ChatRequest { temperature: Some(f32::NAN), ..ask("x") }, "`temperature`");
-    refuse(ChatRequest { top_p: Some(2.0), ..ask("x") }, "`top_p`");
-    refuse(ChatRequest { max_tokens: Some(0), ..ask("x") }, "`max_tokens`");
-    refuse(ChatRequest { stop: vec![String::new()], ..ask("x") }, "`stop`");
-    refuse(ChatRequest::default(), "`messages`");
-}
-
-#[test]
 fn a_dismissed_conversation_leaves_room_and_no_trace() {
     let mut engine = engine(|config| config.slots = 1);
     let expected = answer(&mut engine, ask("Name a fruit."));
