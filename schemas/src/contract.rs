@@ -81,7 +81,8 @@ pub struct Stamp {
     /// The model that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Name>,
-    /// Number of the frame in its stream, from 0. Absent from an answer that was not streamed.
+    /// Number of the frame in its stream, from 0. Absent from an answer that was not streamed, from the answer to a stream
+    /// without frames, and from a fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// True on the terminal answer: the last frame of a stream, and an answer that was not streamed.
