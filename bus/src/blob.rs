@@ -3,17 +3,20 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::object_store::{
-    GetError, GetErrorKind, InfoErrorKind, ObjectMetadata, ObjectStore, PutError, PutErrorKind,
+    GetError, GetErrorKind, InfoErrorKind, Object, ObjectMetadata, ObjectStore, PutError, PutErrorKind,
 };
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use megabrain_schemas::{BLOB_BUCKET, BlobRef, Fault, FaultKind};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::Bus;
 
 /// The stream under the bucket [`BLOB_BUCKET`].
 const STREAM: &str = "OBJ_mb_blobs";
+/// The server sends the pieces of an object one after the other without being asked; when none comes for this long, none
+/// will.
+const STALL: Duration = Duration::from_secs(3);
 
 /// The bucket that holds media. Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +85,7 @@ impl BlobStore {
     /// `not_found` if they are gone, `engine` if the stored bytes are not what the name says, `too_large` past `limit`,
     /// `unavailable` if the bus is away.
     pub async fn get(&self, blob: &BlobRef, limit: usize) -> Result<Bytes, Fault> {
-        let object = self.store.get(blob.object_name()).await.map_err(|error| get_fault(blob, &error))?;
+        let object = self.open(blob).await?;
         let size = object.info().size;
         if size > limit {
             return Err(too_large(blob, &size, limit));
@@ -90,7 +93,7 @@ impl BlobStore {
         let mut bytes = Vec::with_capacity(size);
         // Whoever put it wrote its size, too: it is not relied upon.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        object.take(most).read_to_end(&mut bytes).await.map_err(|error| not_read(blob, &error))?;
+        read(blob, object.take(most), &mut bytes).await?;
         if bytes.len() > limit {
             return Err(too_large(blob, &format!("more than {size}"), limit));
         }
@@ -106,9 +109,9 @@ impl BlobStore {
     /// # Errors
     /// `not_found` if the blob is gone, `unavailable` if the bus is away.
     pub async fn head(&self, blob: &BlobRef) -> Result<Vec<u8>, Fault> {
-        let object = self.store.get(blob.object_name()).await.map_err(|error| get_fault(blob, &error))?;
+        let object = self.open(blob).await?;
         let mut head = Vec::with_capacity(8192);
-        object.take(8192).read_to_end(&mut head).await.map_err(|error| not_read(blob, &error))?;
+        read(blob, object.take(8192), &mut head).await?;
         Ok(head)
     }
 
@@ -123,6 +126,21 @@ impl BlobStore {
             Err(error) if error.kind() == InfoErrorKind::NotFound => Err(missing(blob)),
             Err(error) => Err(not_read(blob, &error)),
         }
+    }
+
+    /// Opens an object, which is no link: one that leads to itself would be followed until the stack ends.
+    async fn open(&self, blob: &BlobRef) -> Result<Object, Fault> {
+        let opened = async {
+            match self.store.info(blob.object_name()).await {
+                Ok(info) if info.options.as_ref().is_some_and(|options| options.link.is_some()) => Err(missing(blob)),
+                Ok(_) => self.store.get(blob.object_name()).await.map_err(|error| get_fault(blob, &error)),
+                Err(error) if error.kind() == InfoErrorKind::NotFound => Err(missing(blob)),
+                Err(error) => Err(not_read(blob, &error)),
+            }
+        };
+        let object = tokio::time::timeout(STALL, opened).await.map_err(|_| stalled(blob))??;
+        // It became a link in between.
+        if object.info().name == blob.object_name() { Ok(object) } else { Err(missing(blob)) }
     }
 
     fn is_young(&self, modified: i64) -> bool {
@@ -177,6 +195,22 @@ async fn adapt(
     }
     tracing::info!(?life, max_bytes, "the blob bucket gets other settings");
     context.update_stream(&wanted).await.map(drop).map_err(|error| no_store(&error))
+}
+
+/// Reads to the end, or until nothing comes any more: the pieces of an object may be gone before its name is.
+async fn read(blob: &BlobRef, mut object: impl AsyncRead + Unpin, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    loop {
+        match tokio::time::timeout(STALL, object.read_buf(bytes)).await {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(not_read(blob, &error)),
+            Err(_) => return Err(stalled(blob)),
+        }
+    }
+}
+
+fn stalled(blob: &BlobRef) -> Fault {
+    Fault::unavailable(format!("{blob} is not whole, or the bus is away: nothing came of it for {STALL:?}"), 1000)
 }
 
 fn missing(blob: &BlobRef) -> Fault {

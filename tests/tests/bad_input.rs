@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Target};
 use megabrain_node::connection::Role;
@@ -113,6 +115,44 @@ async fn a_forged_reply_subject_is_not_written_to() {
         let heard = tokio::time::timeout(Duration::from_millis(300), watcher.next()).await;
         assert!(heard.is_err(), "{heard:?}");
     }
+}
+
+#[tokio::test]
+async fn an_object_that_leads_to_itself_or_to_nowhere_is_refused_and_everybody_lives_on() {
+    let mut brain = Brain::start(ECHO).await;
+    brain.ready(&["echo"], LIMIT).await;
+    let bus = brain.client().await;
+    // What any client may write: the meta message of an object, here of one that is a link, and of one without pieces.
+    let link = |bucket: &str, name: &str| format!(r#","options":{{"link":{{"bucket":"{bucket}","name":"{name}"}}}}"#);
+    let itself = BlobRef::of(b"leads to itself");
+    let elsewhere = BlobRef::of(b"leads elsewhere");
+    let empty = BlobRef::of(b"has no pieces");
+    for (blob, options) in
+        [(&itself, link("mb_blobs", itself.object_name())), (&elsewhere, link("other", "x")), (&empty, String::new())]
+    {
+        let name = blob.object_name();
+        let meta = format!(
+            r#"{{"name":"{name}","bucket":"mb_blobs","nuid":"none{name}","size":1000,"chunks":1,"mtime":"2026-01-01T00:00:00Z","digest":"SHA-256=x"{options}}}"#
+        );
+        let subject = format!("$O.mb_blobs.M.{}", URL_SAFE.encode(name));
+        let stored =
+            bus.request_plain(&subject, meta.into(), Duration::from_secs(5)).await.unwrap().expect("an answer");
+        let stored: Value = serde_json::from_slice(&stored.payload).unwrap();
+        assert!(stored["seq"].is_number(), "the bucket took it: {stored}");
+    }
+    for (blob, kind) in
+        [(itself, FaultKind::NotFound), (elsewhere, FaultKind::NotFound), (empty, FaultKind::Unavailable)]
+    {
+        let attachment = Some(Media::by_reference(None, blob.clone()));
+        let echo = EchoRequest { attachment, ..EchoRequest::default() };
+        let fault = bus.call(&Target::Model(name("echo")), &echo, Call::within(LIMIT)).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        // The router looks into it itself where no type is given.
+        let ask = Ask { attachments: vec![Media::by_reference(None, blob)], ..Ask::default() };
+        let fault = bus.call(&Target::Router, &ask, Call::within(LIMIT)).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+    }
+    assert!(brain.is_alive());
 }
 
 /// The number of the last message in the bucket's stream.

@@ -131,6 +131,9 @@ pub(crate) async fn subscribe(args: SubArgs, globals: &Globals) -> anyhow::Resul
     let bus = session::connect(globals).await?;
     let listening = async {
         let mut messages = bus.subscribe(&args.subject, args.queue.as_ref()).await?;
+        if let Some(refusal) = bus.refusal().await.filter(|refusal| refusal.contains(&args.subject)) {
+            return Err(Fault::new(FaultKind::Unauthorized, refusal).into());
+        }
         let mut number = 0_u64;
         while let Some(message) = messages.next().await {
             number += 1;
