@@ -93,7 +93,9 @@ fn chat() {
 #[test]
 fn embed() {
     reads::<EmbedRequest>(r#"{"input":["…","…"]}"#);
-    reads::<EmbedRequest>(r#"{"input":["…"],"model":"embed","truncate":null,"deadline_ms":2000}"#);
+    reads::<EmbedRequest>(r#"{"input":["…"],"model":"embed","truncate":true,"deadline_ms":2000}"#);
+    let whole: EmbedRequest = Codec::Json.decode(br#"{"input":["x"],"truncate":null}"#).unwrap();
+    assert!(!whole.truncate);
     reads::<EmbedReply>(r#"{"embeddings":[[0.5,1],[0,0.25]],"usage":{"prompt_tokens":2,"completion_tokens":0}}"#);
 }
 

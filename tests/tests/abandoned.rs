@@ -1,7 +1,5 @@
 //! Does a request that nobody waits for end, and does a brain without limits in the request still have some?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

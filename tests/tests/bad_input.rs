@@ -1,7 +1,5 @@
 //! Does bad input get a clear fault, and does the brain live on?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -1,7 +1,5 @@
 //! Does a brain survive three hundred files that are not what they seem, and leave nothing behind?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -81,7 +79,9 @@ async fn three_hundred_bad_files_are_answered_one_by_one_and_nothing_is_left() {
         let Err(fault) = outcome else { continue };
         let kinds = [FaultKind::InvalidRequest, FaultKind::TooLarge];
         assert!(kinds.contains(&fault.kind), "{what}: {fault}");
-        assert!(fault.message.contains("attachment 0: "), "{what}: {fault}");
+        // Of what the router sees by itself, or of what a model found.
+        let names_it = ["attachments[0]: ", "attachment 0: "].iter().any(|name| fault.message.contains(name));
+        assert!(names_it, "{what}: {fault}");
     }
 
     // Nothing died, nothing is left, and the brain works on.

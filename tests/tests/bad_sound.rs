@@ -1,7 +1,5 @@
 //! Is sound that cannot be heard refused with a word on what is wrong, and does Whisper live on?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Target};

@@ -1,7 +1,5 @@
 //! Is media by reference what its name says, and is the bucket what the brain file says?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use base64::Engine as _;

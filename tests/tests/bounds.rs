@@ -1,7 +1,5 @@
 //! Is everything bounded: queues, time, sizes?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Target};

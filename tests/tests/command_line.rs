@@ -1,7 +1,5 @@
 //! What does somebody see who does something wrong, or looks whether all is well?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -116,7 +114,7 @@ async fn a_model_that_comes_up_late_is_told_though_another_is_broken() {
         format!("[models.{name}]\nactor = \"llm\"\nweights = \"{}\"\ndevice = \"ram\"\n", path.display())
     };
     let mut brain = Brain::start(&format!("{}{}", model("broken", &broken), model("late", &late))).await;
-    let failures = |brain: &Brain| brain.log().lines().filter(|line| line.starts_with("down     broken: ")).count();
+    let failures = |brain: &Brain| brain.log().lines().filter(|line| line.contains("model down model=broken")).count();
     brain.until(LIMIT, "third failure", |brain| failures(brain) >= 3).await;
     std::os::unix::fs::symlink(artefact("smollm2-135m").await, &late).unwrap();
     brain.until(LIMIT, "late model", |brain| brain.log().contains("ready    late: llm on ram")).await;
@@ -124,6 +122,8 @@ async fn a_model_that_comes_up_late_is_told_though_another_is_broken() {
         brain.log().contains("ready    1 models in") && brain.log().contains("\ndown     broken: tried")
     };
     brain.until(LIMIT, "summary", summary).await;
+    let told = brain.log().lines().filter(|line| line.starts_with("down     broken: /")).count();
+    assert_eq!(told, 1, "a reason that stays the same is told once");
 }
 
 #[tokio::test]
@@ -147,7 +147,9 @@ fn a_demonstration_without_its_models_ends() {
     );
     std::fs::write(&file, text).unwrap();
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/media/question.wav");
-    let (code, _, told) = said(&mut megabrain(folder.path(), &["demo", &file.display().to_string(), "--clip", clip]));
+    let film = concat!(env!("CARGO_MANIFEST_DIR"), "/media/film.mp4");
+    let file = file.display().to_string();
+    let (code, _, told) = said(&mut megabrain(folder.path(), &["demo", &file, "--clip", clip, "--film", film]));
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("model fast does not come up: there is no file") && told.contains("lost.gguf"), "{told}");
 }

@@ -1,7 +1,5 @@
 //! Does every actor keep the promises that every actor makes?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;

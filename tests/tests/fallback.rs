@@ -1,7 +1,5 @@
 //! Does the next model of a list answer where the one before cannot, and only there?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

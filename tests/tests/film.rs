@@ -1,7 +1,5 @@
 //! What is shown while what is said? A film, watched by eyes and ears at once, on one clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use megabrain_bus::{Bus, Call, Frame, Target};
@@ -81,7 +79,10 @@ async fn a_film_is_told_on_its_own_clock() {
         let heard = of(&reply, Modality::Audio)
             .find(|item| letters(&item.text).contains(letters(&said.text).get(..12).unwrap()))
             .unwrap_or_else(|| panic!("nobody heard {:?}: {:#?}", said.text, reply.evidence));
-        let (t0, t1) = (heard.t0_ms.unwrap(), heard.t1_ms.unwrap());
+        let t0 = heard.t0_ms.unwrap();
+        // Two sentences may be two pieces of evidence.
+        let during = of(&reply, Modality::Audio).filter(|item| item.t0_ms.unwrap() < said.t1_ms);
+        let t1 = during.filter_map(|item| item.t1_ms).fold(0.0, f64::max);
         println!("heard {:7.0} to {:7.0}, said {:7.0} to {:7.0}: {}", t0, t1, said.t0_ms, said.t1_ms, heard.text);
         assert!((t0 - said.t0_ms).abs() <= HEARD_WITHIN, "{heard:?} begins at {}", said.t0_ms);
         assert!((t1 - said.t1_ms).abs() <= HEARD_WITHIN, "{heard:?} ends at {}", said.t1_ms);

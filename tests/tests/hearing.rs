@@ -1,7 +1,5 @@
 //! Can speech be asked for as one needs it: word by word, as subtitles, live, and beside somebody else's long file?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

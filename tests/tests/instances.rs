@@ -1,7 +1,5 @@
 //! Do several processes of one model share the work, and does the death of one cost only what it had?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Is a question answered from what could be found, by the time it has, and never from less than it needs?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Target};

@@ -1,7 +1,5 @@
 //! Does every request get exactly one answer, whatever dies?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

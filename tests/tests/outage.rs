@@ -1,7 +1,5 @@
 //! May the bus be late, go away under load, and come back?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

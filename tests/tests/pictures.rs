@@ -1,7 +1,5 @@
 //! Are pictures seen? By a model that is asked, in a question, from the command line; and is the bad one refused?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,8 +5,6 @@
 //! file of its weights. So the operating system tells who is where, and not only the model itself. (Which libraries a
 //! process has loaded tells little: a model looks at all devices unless it is to live in RAM.)
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use megabrain_bus::{Bus, Call, Target};

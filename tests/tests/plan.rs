@@ -1,7 +1,5 @@
 //! Does `megabrain plan` tell, before anything starts, what a brain needs and what of that is missing?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::path::Path;
 
 use megabrain_tests::{megabrain, said};

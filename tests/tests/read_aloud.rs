@@ -1,7 +1,5 @@
 //! Does the voice say what it was given? Whisper hears it back; and every way of asking gets the same speech.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

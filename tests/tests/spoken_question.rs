@@ -1,7 +1,5 @@
 //! Does the main job work on real input? A spoken question, two language models, one joined answer.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Frame, Target};

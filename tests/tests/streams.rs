@@ -1,7 +1,5 @@
 //! What does a caller see of an answer that goes wrong on its way, and does whoever works on it then stop?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use bytes::Bytes;

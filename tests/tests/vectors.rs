@@ -1,7 +1,5 @@
 //! Do texts become vectors? By a model that is asked, from the command line; and is the text that is too long refused?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use futures::future::join_all;

@@ -2,15 +2,21 @@
 //!
 //! Whisper takes as long for thirty seconds of silence as for thirty of speech, and hears words in it that nobody said.
 
+use std::ops::Range;
+
 use crate::abort::{IsDue, Stop};
 use crate::activity::{Activity, FRAME};
 use crate::collect::{duration, peak};
+use crate::hear::Clock;
 use crate::resample::SAMPLE_RATE;
 
 /// Silence up to this stays as it is: 1 s. It is part of how somebody speaks, and Whisper hears better with it.
 const SHORTEST: usize = SAMPLE_RATE;
 /// What stays of a longer one, on either side of it: 300 ms.
 const MARGIN: usize = SAMPLE_RATE * 3 / 10;
+
+/// Silence from this on parts what is said from what is said next: 300 ms.
+const PAUSE: usize = SAMPLE_RATE * 3 / 10;
 
 /// Whisper's times reach over a joint by no more than this: its silence, and the last syllable before it.
 const REACH: usize = SAMPLE_RATE * 7 / 10;
@@ -20,7 +26,15 @@ const REACH: usize = SAMPLE_RATE * 7 / 10;
 pub(crate) struct Condensed {
     samples: Vec<f32>,
     joints: Vec<Joint>,
+    /// Where somebody speaks, in samples of the whole, in order; empty if that is not known.
+    speech: Vec<Range<usize>>,
     whole: usize,
+}
+
+/// A stretch of what is left.
+pub(crate) struct Stretch<'a> {
+    sound: &'a Condensed,
+    place: Range<usize>,
 }
 
 /// A place where something was left out.
@@ -35,18 +49,18 @@ struct Joint {
 impl Condensed {
     /// The whole sound.
     pub(crate) fn whole(samples: Vec<f32>) -> Self {
-        Self { whole: samples.len(), joints: Vec::new(), samples }
+        Self { whole: samples.len(), joints: Vec::new(), speech: Vec::new(), samples }
     }
 
     /// Leaves out where nobody speaks for long. A sound in which nobody speaks at all stays whole: let the model judge.
     pub(crate) fn of(samples: Vec<f32>, is_due: IsDue<'_>) -> Result<Self, Stop> {
-        let spans = spans(&samples, is_due)?;
+        let speech = speech(&samples, is_due)?;
         let mut condensed = Self::whole(samples);
-        if spans.is_empty() {
+        if speech.is_empty() {
             return Ok(condensed);
         }
         let mut kept = 0;
-        for span in spans {
+        for span in spans(&speech, condensed.whole) {
             let length = span.end - span.start;
             if span.start > kept + condensed.left_out() {
                 condensed.joints.push(Joint { at: kept, left_out: span.start - kept });
@@ -56,6 +70,7 @@ impl Condensed {
         }
         condensed.samples.truncate(kept);
         condensed.samples.shrink_to_fit();
+        condensed.speech = speech;
         Ok(condensed)
     }
 
@@ -68,6 +83,11 @@ impl Condensed {
         &self.samples
     }
 
+    /// A stretch of what is left, with the clock of the whole.
+    pub(crate) fn stretch(&self, place: Range<usize>) -> Stretch<'_> {
+        Stretch { sound: self, place }
+    }
+
     /// How long the whole is.
     pub(crate) fn length(&self) -> std::time::Duration {
         duration(self.whole)
@@ -76,8 +96,9 @@ impl Condensed {
     /// When in the whole a stretch of what is left is, from its first sample to past its last, in milliseconds.
     ///
     /// Whisper's times are not exact. A stretch that reaches a little over a joint is on one side of it: what begins right
-    /// before it comes after it, and what ends right after it came before.
-    pub(crate) fn span_ms(&self, mut begin: usize, mut end: usize) -> (f64, f64) {
+    /// before it comes after it, and what ends right after it came before. What begins or ends in silence begins or ends
+    /// where speech does.
+    fn span_ms(&self, mut begin: usize, mut end: usize) -> (f64, f64) {
         let within =
             |begin, end| self.joints.iter().map(|joint| joint.at).filter(move |at| (begin + 1..end).contains(at));
         if let Some(first) = within(begin, end).next()
@@ -90,10 +111,18 @@ impl Condensed {
         {
             end = last;
         }
-        let t0_ms = self.milliseconds(begin + self.left_out_by(begin));
+        let begin = begin + self.left_out_by(begin);
         // What ends at a joint ends before what is left out there.
-        let t1_ms = self.milliseconds(end + self.left_out_by(end.saturating_sub(1)));
-        (t0_ms, t1_ms.max(t0_ms))
+        let end = end + self.left_out_by(end.saturating_sub(1));
+        let (begin, end) = self.spoken(begin, end.max(begin));
+        (self.milliseconds(begin), self.milliseconds(end))
+    }
+
+    /// From the first speech within these samples of the whole to past the last; they themselves if there is none.
+    fn spoken(&self, begin: usize, end: usize) -> (usize, usize) {
+        let first = self.speech.iter().find(|span| span.end > begin).map_or(begin, |span| span.start.max(begin));
+        let last = self.speech.iter().rfind(|span| span.start < end).map_or(end, |span| span.end.min(end));
+        if first < last { (first, last) } else { (begin, end) }
     }
 
     /// How much is left out before a sample of what is left.
@@ -107,10 +136,21 @@ impl Condensed {
     }
 }
 
-/// Where somebody speaks, in order, with some silence on both sides, and no long one within.
-fn spans(samples: &[f32], is_due: IsDue<'_>) -> Result<Vec<std::ops::Range<usize>>, Stop> {
+impl Clock for Stretch<'_> {
+    fn span_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        self.sound.span_ms(self.place.start + begin, self.place.start + end)
+    }
+
+    fn joints(&self) -> Vec<usize> {
+        let within = self.sound.joints.iter().filter(|joint| self.place.contains(&joint.at));
+        within.map(|joint| joint.at - self.place.start).collect()
+    }
+}
+
+/// Where somebody speaks, in order, with a pause between one stretch and the next.
+fn speech(samples: &[f32], is_due: IsDue<'_>) -> Result<Vec<Range<usize>>, Stop> {
     let mut activity = Activity::new(peak(samples));
-    let mut spans: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut speech: Vec<Range<usize>> = Vec::new();
     for (index, frame) in samples.chunks(FRAME).enumerate() {
         if index % 256 == 0 && is_due() {
             return Err(Stop::Interrupted);
@@ -119,17 +159,29 @@ fn spans(samples: &[f32], is_due: IsDue<'_>) -> Result<Vec<std::ops::Range<usize
             continue;
         }
         let (start, end) = (index * FRAME, index * FRAME + frame.len());
+        match speech.last_mut() {
+            Some(last) if start - last.end < PAUSE => last.end = end,
+            _ => speech.push(start..end),
+        }
+    }
+    Ok(speech)
+}
+
+/// What is to be left of a sound of this length: speech, with some silence on both sides, and no long one within.
+fn spans(speech: &[Range<usize>], whole: usize) -> Vec<Range<usize>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for spoken in speech {
         match spans.last_mut() {
-            Some(last) if start - last.end < SHORTEST => last.end = end,
-            _ => spans.push(start..end),
+            Some(last) if spoken.start - last.end < SHORTEST => last.end = spoken.end,
+            _ => spans.push(spoken.clone()),
         }
     }
     for span in &mut spans {
         // A short silence at either end of the sound stays, as one between words does.
         span.start = if span.start < SHORTEST { 0 } else { span.start - MARGIN };
-        span.end = if samples.len() - span.end < SHORTEST { samples.len() } else { span.end + MARGIN };
+        span.end = if whole - span.end < SHORTEST { whole } else { span.end + MARGIN };
     }
-    Ok(spans)
+    spans
 }
 
 #[cfg(test)]
@@ -146,7 +198,7 @@ mod tests {
         let samples = decode(&media("question.wav")).unwrap();
         let condensed = condense(samples.clone());
         assert_eq!(condensed.samples(), samples);
-        assert_eq!(condensed.span_ms(16_000, samples.len()), (1000.0, (samples.len() as f64 / 16.0).round()));
+        assert!(condensed.joints.is_empty());
     }
 
     #[test]
@@ -172,6 +224,7 @@ mod tests {
         let condensed = Condensed {
             samples: vec![0.0; 100_000],
             joints: vec![Joint { at: 0, left_out: 16_000 }, Joint { at: 50_000, left_out: 176_000 }],
+            speech: Vec::new(),
             whole: 300_000,
         };
         let samples = |begin, end| {
@@ -185,6 +238,33 @@ mod tests {
         assert_eq!(samples(50_000, 80_000), (226_000.0, 256_000.0));
         assert_eq!(samples(16_000, 80_000), (32_000.0, 256_000.0), "speech on both sides");
         assert_eq!(samples(80_000, 999_999), (256_000.0, 300_000.0));
+    }
+
+    #[test]
+    fn what_begins_or_ends_in_silence_begins_and_ends_with_speech() {
+        let sound = Condensed {
+            samples: vec![0.0; 160_000],
+            joints: Vec::new(),
+            speech: vec![16_000..32_000, 48_000..80_000],
+            whole: 160_000,
+        };
+        assert_eq!(sound.span_ms(0, 40_000), (1000.0, 2000.0));
+        assert_eq!(sound.span_ms(24_000, 160_000), (1500.0, 5000.0));
+        assert_eq!(sound.span_ms(36_000, 64_000), (3000.0, 4000.0));
+        assert_eq!(sound.span_ms(96_000, 112_000), (6000.0, 7000.0), "no speech is known there");
+    }
+
+    #[test]
+    fn a_stretch_counts_from_its_own_beginning() {
+        let sound = Condensed {
+            samples: vec![0.0; 64_000],
+            joints: vec![Joint { at: 16_000, left_out: 32_000 }, Joint { at: 48_000, left_out: 64_000 }],
+            speech: Vec::new(),
+            whole: 128_000,
+        };
+        let stretch = sound.stretch(32_000..64_000);
+        assert_eq!(stretch.joints(), [16_000]);
+        assert_eq!(stretch.span_ms(0, 8_000), (4000.0, 4500.0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use megabrain_schemas::{Fault, FaultKind, LiveSound};
 use crate::activity::{Activity, FRAME};
 use crate::collect::{Limits, duration};
 use crate::cut;
+use crate::hear::Clock;
 use crate::inbox::{Arrival, Inbox};
 use crate::resample::{Resampler, SAMPLE_RATE};
 
@@ -48,6 +49,13 @@ pub(crate) struct Utterance {
     pub(crate) samples: Vec<f32>,
     /// Where it is in the whole sound, in samples.
     pub(crate) start: usize,
+}
+
+impl Clock for Utterance {
+    fn span_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        let ms = |sample: usize| ((self.start + sample) as f64 * 1000.0 / SAMPLE_RATE as f64).round();
+        (ms(begin), ms(end))
+    }
 }
 
 impl Ears {

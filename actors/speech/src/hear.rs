@@ -8,8 +8,9 @@ use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperSegment, W
 
 use crate::abort::{self, Overseer, Stop};
 use crate::language::Languages;
+use crate::part::Part;
 use crate::resample::SAMPLE_RATE;
-use crate::words::{self, Token};
+use crate::words::{self, Spoken, Token};
 
 /// What Whisper writes where nobody speaks.
 const NOTHING_SAID: &str = "[BLANK_AUDIO]";
@@ -47,8 +48,17 @@ pub(crate) struct Heard {
     pub(crate) took: Duration,
 }
 
-/// Tells when in the whole sound some samples of the stretch are, from the first to past the last, in milliseconds.
-pub(crate) type Clock<'a> = &'a dyn Fn(usize, usize) -> (f64, f64);
+/// When in the whole sound is what was heard in a stretch of it?
+pub(crate) trait Clock {
+    /// When some samples of the stretch are, from the first to past the last, in milliseconds.
+    fn span_ms(&self, begin: usize, end: usize) -> (f64, f64);
+
+    /// Where in the stretch something was left out, in samples, in order: what was said before and what was said after
+    /// are two segments.
+    fn joints(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
 
 impl Transcriber {
     /// Takes memory for one state of a loaded model.
@@ -67,11 +77,12 @@ impl Transcriber {
         samples: &[f32],
         wish: Wish,
         overseer: &Overseer<'_>,
-        clock: Clock<'_>,
+        clock: &dyn Clock,
     ) -> Result<Heard, Stop> {
         let mut parameters = self.parameters(wish.language);
         parameters.set_translate(wish.translate);
-        parameters.set_token_timestamps(wish.words);
+        let joints: Vec<i64> = clock.joints().into_iter().map(hundredths).collect();
+        parameters.set_token_timestamps(wish.words || !joints.is_empty());
         abort::full(&mut self.state, parameters, samples, overseer)?;
         let language = wish.language.or_else(|| self.languages.by_id(self.state.full_lang_id_from_state()));
         let mut heard = Heard { language, ..Heard::default() };
@@ -86,13 +97,15 @@ impl Transcriber {
                 continue;
             }
             heard.text.push_str(&text);
-            let (t0_ms, t1_ms) = place.span(segment.start_timestamp(), segment.end_timestamp());
-            let mut whole = Segment { t0_ms, t1_ms, text: text.trim().to_owned(), confidence, words: Vec::new() };
-            if wish.words {
-                whole.words = self.words(&segment, written, &place);
-                keep_within(&mut whole);
-            }
-            heard.segments.push(whole);
+            let whole = Part {
+                begin: segment.start_timestamp(),
+                end: segment.end_timestamp(),
+                text: text.trim().to_owned(),
+                confidence,
+                words: self.words(&segment, written),
+            };
+            let parts = whole.at_joints(&joints, written);
+            heard.segments.extend(parts.into_iter().map(|part| place.segment(part, wish.words)));
         }
         Ok(heard)
     }
@@ -104,17 +117,13 @@ impl Transcriber {
         (count, (count > 0).then(|| probabilities.iter().sum::<f32>() / count as f32))
     }
 
-    fn words(&self, segment: &WhisperSegment<'_>, written: &str, place: &Place<'_>) -> Vec<Word> {
+    fn words(&self, segment: &WhisperSegment<'_>, written: &str) -> Vec<Spoken> {
         let tokens = self.tokens(segment).filter_map(|token| {
             let data = token.token_data();
             let bytes = token.to_bytes().ok()?;
             Some(Token { bytes, begin: data.t0, end: data.t1, probability: data.p })
         });
-        let word = |spoken: words::Spoken| {
-            let (t0_ms, t1_ms) = place.span(spoken.begin, spoken.end);
-            Word { t0_ms, t1_ms, text: spoken.text, confidence: spoken.confidence }
-        };
-        words::group(tokens, written).into_iter().map(word).collect()
+        words::group(tokens, written)
     }
 
     /// Those that are text.
@@ -155,7 +164,7 @@ pub(crate) fn defaults(language: Option<&str>) -> FullParams<'_, 'static> {
 struct Place<'a> {
     /// Of the stretch, in samples.
     length: usize,
-    clock: Clock<'a>,
+    clock: &'a dyn Clock,
 }
 
 impl Place<'_> {
@@ -166,6 +175,23 @@ impl Place<'_> {
             let hundredths = usize::try_from(hundredths).unwrap_or_default();
             hundredths.saturating_mul(SAMPLE_RATE / 100).min(self.length)
         };
-        (self.clock)(sample(begin), sample(end.max(begin)))
+        self.clock.span_ms(sample(begin), sample(end.max(begin)))
     }
+
+    fn segment(&self, part: Part, with_words: bool) -> Segment {
+        let (t0_ms, t1_ms) = self.span(part.begin, part.end);
+        let word = |spoken: Spoken| {
+            let (t0_ms, t1_ms) = self.span(spoken.begin, spoken.end);
+            Word { t0_ms, t1_ms, text: spoken.text, confidence: spoken.confidence }
+        };
+        let words = if with_words { part.words.into_iter().map(word).collect() } else { Vec::new() };
+        let mut segment = Segment { t0_ms, t1_ms, text: part.text, confidence: part.confidence, words };
+        keep_within(&mut segment);
+        segment
+    }
+}
+
+/// As Whisper counts.
+fn hundredths(sample: usize) -> i64 {
+    i64::try_from(sample / (SAMPLE_RATE / 100)).unwrap_or(i64::MAX)
 }

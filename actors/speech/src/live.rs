@@ -10,7 +10,6 @@ use crate::cores::Cores;
 use crate::ears::{Ears, Utterance};
 use crate::hear::{Heard, Transcriber, Wish};
 use crate::pool::{Length, Pool};
-use crate::resample::SAMPLE_RATE;
 use crate::transcribe::Transcript;
 
 /// How long a worker waits for sound before it looks up.
@@ -96,9 +95,7 @@ fn hear(
     task.pool.with(Length::Short, is_due, |transcriber| {
         let (busy, began) = (task.cores.enter(), Instant::now());
         let overseer = Overseer { is_due, threads: &|| busy.threads() };
-        let ms = |sample: usize| ((utterance.start + sample) as f64 * 1000.0 / SAMPLE_RATE as f64).round();
-        let clock = |begin: usize, end: usize| (ms(begin), ms(end));
-        let heard = transcriber.hear(&utterance.samples, wish, &overseer, &clock)?;
+        let heard = transcriber.hear(&utterance.samples, wish, &overseer, utterance)?;
         Ok(Heard { took: began.elapsed(), ..heard })
     })
 }

@@ -16,6 +16,7 @@ mod hear;
 mod inbox;
 mod language;
 mod live;
+mod part;
 mod pool;
 mod resample;
 mod transcribe;

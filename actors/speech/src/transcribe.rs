@@ -67,8 +67,7 @@ pub(crate) fn transcribe(task: &Task<'_>, emit: &mut dyn FnMut(&Segment)) -> Res
         let heard = task.pool.with(length, task.is_due, |transcriber| {
             let (busy, began) = (task.cores.enter(), Instant::now());
             let overseer = Overseer { is_due: task.is_due, threads: &|| busy.threads() };
-            let clock = |begin: usize, end: usize| task.sound.span_ms(piece.start + begin, piece.start + end);
-            let heard = transcriber.hear(stretch, wish, &overseer, &clock)?;
+            let heard = transcriber.hear(stretch, wish, &overseer, &task.sound.stretch(piece.clone()))?;
             Ok(Heard { took: began.elapsed(), ..heard })
         })?;
         heard.segments.iter().for_each(&mut *emit);

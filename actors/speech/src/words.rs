@@ -52,6 +52,12 @@ pub(crate) fn group<'a>(tokens: impl Iterator<Item = Token<'a>>, language: &str)
     words
 }
 
+/// The words as a text.
+pub(crate) fn text(words: &[Spoken], language: &str) -> String {
+    let space = if WITHOUT_SPACES.contains(&language) { "" } else { " " };
+    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(space)
+}
+
 /// True for whole marks without a letter or a digit. Part of a letter is none.
 fn is_mark(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_alphanumeric))

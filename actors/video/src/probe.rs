@@ -20,7 +20,7 @@ const MAX_OUTPUT: usize = 1 << 20;
 /// The least that a film takes, in bits a second: a header that says less is not believed.
 const MIN_BIT_RATE: f64 = 250.0;
 
-const ENTRIES: &str = "format=format_name,duration\
+const ENTRIES: &str = "format=format_name,start_time,duration\
     :stream=index,codec_type,codec_name,width,height,sample_aspect_ratio\
     :stream_disposition=default,attached_pic:stream_side_data=rotation";
 
@@ -127,7 +127,20 @@ struct Told {
 struct Format {
     #[serde(default)]
     format_name: String,
+    start_time: Option<String>,
     duration: Option<String>,
+}
+
+impl Format {
+    /// Of Matroska, ffprobe tells when the film ends, by a clock that need not begin at zero.
+    fn length(&self) -> Option<Duration> {
+        let told = self.duration.as_deref().and_then(seconds)?;
+        if !self.format_name.starts_with("matroska") {
+            return Some(told);
+        }
+        let start = self.start_time.as_deref().and_then(seconds).unwrap_or_default();
+        Some(told.checked_sub(start).filter(|length| !length.is_zero()).unwrap_or(told))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,7 +192,7 @@ impl Told {
         }
         Ok(Film {
             container: self.format.format_name.split(',').next().unwrap_or_default().to_owned(),
-            duration: self.format.duration.as_deref().and_then(seconds),
+            duration: self.format.length(),
             video: video.map(Stream::video),
             sound: sound.map(|stream| Sound { index: stream.index, codec: stream.codec() }),
         })
@@ -243,7 +256,7 @@ mod tests {
                 {"index": 4, "codec_type": "audio", "codec_name": "aac", "disposition": {"default": 1}},
                 {"index": 5, "codec_type": "subtitle", "codec_name": "ass"},
                 {"index": 6, "codec_type": "video", "width": 720, "height": 576}
-            ], "format": {"format_name": "matroska,webm", "duration": "12.500000"}}"#,
+            ], "format": {"format_name": "matroska,webm", "start_time": "2.000000", "duration": "14.500000"}}"#,
         );
         assert_eq!(
             film.unwrap(),

@@ -223,7 +223,9 @@ impl Work {
     fn nothing(&self, max_pixels: u32) -> Fault {
         let children = [self.pictures.as_ref().map(|one| &one.running), self.sound.as_ref().map(|one| &one.running)];
         let mut children = children.into_iter().flatten();
-        if children.clone().any(|child| child.log().says("Cannot allocate memory")) {
+        // The second is what its decoders say when they get no memory for a picture.
+        let out_of_memory = ["Cannot allocate memory", "get_buffer() failed"];
+        if children.clone().any(|child| out_of_memory.iter().any(|words| child.log().says(words))) {
             return Fault::new(FaultKind::TooLarge, "decoding the film takes more memory than it may");
         }
         if let Some(size) = children.clone().find_map(|child| child.log().refused_size()) {

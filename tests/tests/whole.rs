@@ -1,0 +1,29 @@
+//! Does the whole work, as a user has it? Real executables, a real nats-server, real models.
+//!
+//! One program of all these tests: to link each by itself takes longer than to run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod abandoned;
+mod bad_input;
+mod bad_media;
+mod bad_sound;
+mod blobs;
+mod bounds;
+mod command_line;
+mod conformance;
+mod fallback;
+mod film;
+mod hearing;
+mod instances;
+mod joined;
+mod one_answer;
+mod outage;
+mod pictures;
+mod placement;
+mod plan;
+mod read_aloud;
+mod spoken_question;
+mod streams;
+mod vectors;
+mod video;
