@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::null_is_absent;
-use crate::{Fault, Name, Request, check};
+use crate::{Fault, Media, Name, Request, check};
 
 /// A conversation to go on with. Field names follow the OpenAI API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +61,11 @@ impl Request for ChatRequest {
         if self.messages.is_empty() {
             return Err(Fault::invalid("`messages` is empty"));
         }
+        for (index, message) in self.messages.iter().enumerate() {
+            for (number, image) in message.images.iter().enumerate() {
+                image.check(&format!("messages[{index}].images[{number}]"))?;
+            }
+        }
         if self.stop.iter().any(String::is_empty) {
             return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
         }
@@ -89,16 +94,24 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Pictures that belong to it, for a model that takes some; they come before what is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schemars(with = "Option<Vec<Media>>")]
+    pub images: Vec<Media>,
 }
 
 impl Message {
+    /// A message of words.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), images: Vec::new() }
+    }
     /// A message from the person.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+        Self::new(Role::User, content)
     }
     /// A message from the model.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+        Self::new(Role::Assistant, content)
     }
 }
 

@@ -24,6 +24,10 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"max_tokens":0}"#, "`max_tokens`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"top_p":1.5}"#, "`top_p`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"stop":[""]}"#, "`stop`");
+    refused::<ChatRequest>(
+        r#"{"messages":[{"role":"user","content":"a","images":[{"data":"AA=="},{}]}]}"#,
+        "messages[0].images[1]",
+    );
     refused::<EmbedRequest>(r#"{"input":[]}"#, "`input`");
     refused::<EmbedRequest>(r#"{"input":["a",""]}"#, "input[1]");
     refused::<TranscribeRequest>(r#"{"audio":{}}"#, "audio");

@@ -19,6 +19,8 @@ pub(crate) struct Batcher {
     sequences: Vec<Option<Sequence>>,
     batch: Batch,
     pace: Pace,
+    /// Whose picture has the next look.
+    turn: usize,
 }
 
 /// What came of a step for the sequence with this number. After a finish or a fault it is gone.
@@ -27,7 +29,13 @@ pub(crate) type StepResult = (usize, Result<Output, Fault>);
 impl Batcher {
     /// Room for `slots` sequences; a step reads at most `most` prompt tokens.
     pub(crate) fn new(context: Context, slots: usize, most: usize) -> Self {
-        Self { context, sequences: (0..slots).map(|_| None).collect(), batch: Batch::default(), pace: Pace::new(most) }
+        Self {
+            context,
+            sequences: (0..slots).map(|_| None).collect(),
+            batch: Batch::default(),
+            pace: Pace::new(most),
+            turn: 0,
+        }
     }
 
     /// The context that computes.
@@ -58,23 +66,44 @@ impl Batcher {
 
     /// Computes one step for everybody.
     pub(crate) fn step(&mut self) -> Vec<StepResult> {
+        let mut results: Vec<StepResult> = self.look().into_iter().collect();
+        results.iter().for_each(|(id, _)| self.dismiss(*id));
         let prompt_tokens = self.fill();
-        if self.batch.len() == 0 {
-            return Vec::new();
+        if self.batch.len() > 0 {
+            let began = Instant::now();
+            let decoded = self.context.decode(&mut self.batch);
+            results.extend(match decoded {
+                Ok(()) => self.collect(),
+                Err(error) => self.fail_all(&error.to_string()),
+            });
+            self.learn(prompt_tokens, began.elapsed());
         }
-        let began = Instant::now();
-        let decoded = self.context.decode(&mut self.batch);
-        let results = match decoded {
-            Ok(()) => self.collect(),
-            Err(error) => self.fail_all(&error.to_string()),
-        };
-        self.learn(prompt_tokens, began.elapsed());
         for (id, result) in &results {
             if result.as_ref().map_or(true, |output| output.finish.is_some()) {
                 self.dismiss(*id);
             }
         }
         results
+    }
+
+    /// Computes a piece of one picture, if somebody's prompt has one next: numbers and tokens do not go into one batch.
+    /// Returns whose sequence failed.
+    fn look(&mut self) -> Option<StepResult> {
+        let began = Instant::now();
+        for offset in 0..self.sequences.len() {
+            let id = (self.turn + offset) % self.sequences.len();
+            let Some(sequence) = self.sequences.get_mut(id).and_then(Option::as_mut) else { continue };
+            match sequence.look(number(id), self.pace.chunk(), &mut self.context) {
+                Ok(0) => {}
+                Ok(rows) => {
+                    self.turn = id + 1;
+                    self.pace.measured(rows, began.elapsed());
+                    return None;
+                }
+                Err(error) => return Some((id, Err(Fault::engine(error.to_string())))),
+            }
+        }
+        None
     }
 
     /// Fills the batch and returns how many prompt tokens are in it.

@@ -5,13 +5,15 @@
 
 #![allow(unsafe_code, reason = "the safe wrapper lacks owning, threads between steps and the number of outputs")]
 
+use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
+use crate::piece::View;
 use crate::purpose::{Pooling, Purpose};
 
 /// The size of a context, and what it is for.
@@ -33,7 +35,7 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: NonNull<sys::llama_context>,
-    model: Rc<LlamaModel>,
+    model: Arc<LlamaModel>,
     purpose: Purpose,
     tokens_per_sequence: usize,
     vocabulary: usize,
@@ -51,7 +53,7 @@ pub(crate) struct DecodeError(i32);
 
 impl Context {
     /// Makes room for the sequences. None if llama.cpp refuses, and then its log has the reason.
-    pub(crate) fn new(model: Rc<LlamaModel>, shape: Shape) -> Option<Self> {
+    pub(crate) fn new(model: Arc<LlamaModel>, shape: Shape) -> Option<Self> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_seq_max = shape.sequences;
@@ -77,7 +79,7 @@ impl Context {
         params.n_threads = threads(shape.threads);
         params.n_threads_batch = threads(shape.threads);
         params.no_perf = true;
-        // SAFETY: the model outlives the context, which holds an `Rc` of it.
+        // SAFETY: the model outlives the context, which holds an `Arc` of it.
         let raw = NonNull::new(unsafe { sys::llama_init_from_model(raw_model(&model), params) })?;
         let tokens = match shape.purpose {
             // SAFETY: `raw` is a live context.
@@ -97,6 +99,11 @@ impl Context {
     /// The model.
     pub(crate) fn model(&self) -> &LlamaModel {
         &self.model
+    }
+
+    /// The model, for somebody who needs it for as long.
+    pub(crate) fn share_model(&self) -> Arc<LlamaModel> {
+        self.model.clone()
     }
 
     /// What it is for.
@@ -120,6 +127,42 @@ impl Context {
         let code = unsafe {
             let code = sys::llama_decode(self.raw.as_ptr(), batch.as_raw());
             sys::llama_synchronize(self.raw.as_ptr());
+            code
+        };
+        if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
+    }
+
+    /// Computes rows of a picture that begins at `position` of a sequence, and waits for it. Nothing comes out.
+    pub(crate) fn decode_view(
+        &mut self,
+        view: &View,
+        rows: Range<usize>,
+        position: i32,
+        sequence: i32,
+    ) -> Result<(), DecodeError> {
+        let count = rows.len();
+        let mut numbers = view.numbers(&rows).to_vec();
+        let mut positions = positions(view, rows, position);
+        let mut sequences = vec![sequence; count];
+        let mut pointers: Vec<*mut sys::llama_seq_id> = sequences.iter_mut().map(std::ptr::from_mut).collect();
+        let (mut counts, mut wanted) = (vec![1; count], vec![0; count]);
+        let batch = sys::llama_batch {
+            n_tokens: i32::try_from(count).unwrap_or(0),
+            token: std::ptr::null_mut(),
+            embd: numbers.as_mut_ptr(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: pointers.as_mut_ptr(),
+            logits: wanted.as_mut_ptr(),
+        };
+        // SAFETY: `raw` is a live context; the pointers are good until the call returns. A row is as wide as the model's
+        // input, which `Projector` took care of; a grid has four places a row, as its models expect.
+        let code = unsafe {
+            let raw = self.raw.as_ptr();
+            sys::llama_set_causal_attn(raw, !view.is_whole);
+            let code = sys::llama_decode(raw, batch);
+            sys::llama_synchronize(raw);
+            sys::llama_set_causal_attn(raw, true);
             code
         };
         if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
@@ -177,9 +220,23 @@ fn threads(count: usize) -> i32 {
 
 const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
 
-fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
+/// What llama-cpp-2 wraps.
+pub(crate) fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
     // SAFETY: `LlamaModel` is `repr(transparent)` over the pointer in the version that Cargo.toml pins.
     unsafe { *std::ptr::from_ref(model).cast::<*mut sys::llama_model>() }
+}
+
+/// Where each row of a picture is: one number a row, or, in a grid, first of all rows the time, then how far down, and so
+/// on.
+fn positions(view: &View, rows: Range<usize>, position: i32) -> Vec<i32> {
+    let offset = |row: usize| position.saturating_add(i32::try_from(row).unwrap_or(i32::MAX));
+    if view.grid.is_empty() {
+        return rows.map(offset).collect();
+    }
+    let places = view.grid.get(rows).unwrap_or_default();
+    let axis = |axis: usize, from: i32| places.iter().filter_map(move |place| place.get(axis)).map(move |at| at + from);
+    // The last axis counts pictures, wherever they are.
+    [(0, position), (1, position), (2, position), (3, 0)].into_iter().flat_map(|(at, from)| axis(at, from)).collect()
 }
 
 /// The tokens of one step, of any number of sequences. Reused from step to step.
