@@ -46,6 +46,7 @@ impl Loaded {
         Profile {
             capabilities: vec![capability],
             accepts: Vec::new(),
+            tasks: Vec::new(),
             slots,
             context: u32::try_from(context).ok(),
             device: Some(device.clone()),

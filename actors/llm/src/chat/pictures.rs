@@ -6,7 +6,7 @@ use megabrain_runtime::Job;
 use megabrain_schemas::{ChatRequest, Fault, Media, Message};
 
 use super::{Chat, Occupant};
-use crate::looker::{Asker, Errand, Looked, Sight};
+use crate::looker::{Asker, Errand, Looked, Looker, Sight};
 use crate::piece::Prompt;
 use crate::sequence::Task;
 use crate::showing::Showing;
@@ -35,7 +35,7 @@ impl Chat {
 
     /// Begins the sequences of those whose pictures were looked at.
     pub(super) fn begin_looked(&mut self) {
-        let looked = self.looker.as_ref().map(|looker| looker.take()).unwrap_or_default();
+        let looked = self.looker.as_ref().map(Looker::take).unwrap_or_default();
         for Looked { asker, result } in looked {
             let begun = result.and_then(|sight| self.begin(&asker, sight));
             let (task, size) = match begun {
