@@ -72,8 +72,8 @@ impl Bus {
         let (headers, payload) = call.meta.envelope(call.codec, request)?;
         let subject = target.subject(&Capability::of::<R>());
         let body = self.exchange(&subject, headers, payload, &call.meta).await?;
-        let codec = Codec::detect(None, &body)?;
-        codec.decode(&body).map_err(|error| unreadable(&subject, &error))
+        let read = Codec::detect(None, &body).and_then(|codec| codec.decode(&body));
+        read.map_err(|error| unreadable(&subject, &error))
     }
 
     /// As [`Bus::call`], for a body that is encoded already; gives the answer's body as it came.
@@ -102,7 +102,10 @@ impl Bus {
                 Err(_) => return Err(out_of_time(subject)),
             },
         };
-        cancel.disarm();
+        // Where no answer came, the work may still run: dropping the guard cancels it.
+        if matches!(arrival, Some(Arrival::Body { .. } | Arrival::NoResponders)) {
+            cancel.disarm();
+        }
         match arrival {
             Some(Arrival::Body { payload, is_fault: false }) => Ok(payload),
             Some(Arrival::Body { payload, is_fault: true }) => Err(read_fault(&payload)),

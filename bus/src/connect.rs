@@ -7,9 +7,13 @@ use async_nats::{ConnectErrorKind, ConnectOptions, Event};
 use bytes::Bytes;
 use megabrain_schemas::{Fault, FaultKind, Name};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use ulid::Ulid;
 
 use crate::inbox::Inbox;
+
+/// How long a connection that is being closed may take to send what is left.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Who is asking to be let on.
 #[derive(Clone, Default)]
@@ -139,6 +143,18 @@ struct Connection {
     link: watch::Receiver<Link>,
     refusal: Arc<Mutex<Option<String>>>,
     runtime: tokio::runtime::Handle,
+    listener: AbortHandle,
+}
+
+impl Drop for Connection {
+    /// Closes the connection. What was sent last, a cancel for instance, still leaves: the client by itself ends without it.
+    fn drop(&mut self) {
+        self.listener.abort();
+        let client = self.client.clone();
+        self.runtime.spawn(async move {
+            let _ = tokio::time::timeout(LAST_WORDS, client.flush()).await;
+        });
+    }
 }
 
 impl Bus {
@@ -155,8 +171,9 @@ impl Bus {
             .connect(&options.url)
             .await
             .map_err(|source| ConnectError::Connect { url: options.url.clone(), source })?;
-        inbox.clone().listen(client.subscribe(inbox.wildcard()).await?);
-        let connection = Connection { client, inbox, link, refusal, runtime: tokio::runtime::Handle::current() };
+        let listener = inbox.clone().listen(client.subscribe(inbox.wildcard()).await?);
+        let runtime = tokio::runtime::Handle::current();
+        let connection = Connection { client, inbox, link, refusal, runtime, listener };
         Ok(Self(Arc::new(connection)))
     }
 

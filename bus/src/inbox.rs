@@ -8,8 +8,9 @@ use std::sync::{Arc, PoisonError};
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use megabrain_schemas::{Fault, FaultReply, headers};
+use megabrain_schemas::{Fault, FaultKind, FaultReply, headers};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 /// One message that came back: the body, or why there will be none.
 #[derive(Debug)]
@@ -67,9 +68,10 @@ impl Inbox {
         (self.open(Waiter::Once(sender)), receiver)
     }
 
-    /// Opens a place for a stream; `capacity` messages wait for a slow reader, then the stream is lost.
+    /// Opens a place for a stream; `capacity` messages wait for a slow reader, then the stream is lost, and said to be.
     pub(crate) fn expect_many(self: &Arc<Self>, capacity: usize) -> (Place, mpsc::Receiver<Arrival>) {
-        let (sender, receiver) = mpsc::channel(capacity);
+        // One place more, for the word that the stream is lost.
+        let (sender, receiver) = mpsc::channel(capacity + 1);
         (self.open(Waiter::Stream(sender)), receiver)
     }
 
@@ -79,15 +81,14 @@ impl Inbox {
         Place { inbox: self.clone(), token, reply: Subject::from(format!("{}.{token}", self.prefix)) }
     }
 
-    /// Reads answers until the connection is closed.
-    pub(crate) fn listen(self: Arc<Self>, mut subscriber: Subscriber) {
-        let inbox = Arc::downgrade(&self);
-        tokio::spawn(async move {
+    /// Reads answers until the connection is closed. It stays open for this, so whoever is to close it aborts this first.
+    pub(crate) fn listen(self: Arc<Self>, mut subscriber: Subscriber) -> AbortHandle {
+        let listening = tokio::spawn(async move {
             while let Some(message) = subscriber.next().await {
-                let Some(inbox) = inbox.upgrade() else { return };
-                inbox.deliver(message);
+                self.deliver(message);
             }
         });
+        listening.abort_handle()
     }
 
     /// Ends every open call with `fault`.
@@ -102,7 +103,9 @@ impl Inbox {
     }
 
     fn deliver(&self, message: Message) {
-        let Some(token) = message.subject.rsplit('.').next().and_then(|text| text.parse::<u64>().ok()) else {
+        // A stream's consumer can be told to deliver here what was published elsewhere: that is nobody's answer.
+        let ours = message.subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.'));
+        let Some(token) = ours.and_then(|text| text.parse::<u64>().ok()) else {
             return;
         };
         let mut waiters = self.lock();
@@ -114,8 +117,9 @@ impl Inbox {
                 }
             }
             Some(Waiter::Stream(sender)) => {
-                if sender.try_send(arrival(message)).is_err() {
-                    // A full or closed stream is given up; its reader sees the end without a terminal.
+                let is_full = sender.capacity() <= 1;
+                let arrival = if is_full { Arrival::Lost(read_too_slowly(sender)) } else { arrival(message) };
+                if sender.try_send(arrival).is_err() || is_full {
                     waiters.remove(&token);
                 }
             }
@@ -139,6 +143,15 @@ fn arrival(message: Message) -> Arrival {
     }
     let is_fault = message.headers.as_ref().is_some_and(|map| map.get(headers::SERVICE_ERROR_CODE).is_some());
     Arrival::Body { payload: message.payload, is_fault }
+}
+
+/// What becomes of a stream whose frames find no place: of the same kind as a gap, for the rest is lost.
+fn read_too_slowly(sender: &mpsc::Sender<Arrival>) -> Fault {
+    let waiting = sender.max_capacity() - 1;
+    Fault::new(
+        FaultKind::WorkerLost,
+        format!("the stream was read too slowly: {waiting} frames wait, the rest is lost"),
+    )
 }
 
 fn is_terminal(message: &Message) -> bool {

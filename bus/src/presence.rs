@@ -82,9 +82,16 @@ pub struct Roster {
 
 impl Roster {
     /// Notes a presence, unless it is the last word of an earlier life of its instance that came late.
-    pub fn note(&mut self, presence: Presence) {
-        if self.get(&presence.instance).is_some_and(|known| known.restarts > presence.restarts) {
-            return;
+    pub fn note(&mut self, mut presence: Presence) {
+        if let Some(known) = self.get(&presence.instance) {
+            if known.restarts > presence.restarts {
+                return;
+            }
+            // One that is down or loading does not say what it serves: what it served before.
+            if presence.state != ModelState::Ready && presence.capabilities.is_empty() {
+                presence.capabilities.clone_from(&known.capabilities);
+                presence.accepts.clone_from(&known.accepts);
+            }
         }
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
     }

@@ -128,7 +128,7 @@ async fn read(bus: &Bus, message: Message, reply: Subject) -> Result<Incoming, (
         }
     };
     let is_named = map.is_some_and(|map| map.get(headers::WORK).is_some());
-    let meta = if !is_named && codec == Codec::Json && message.payload.len() > LOOK_INSIDE {
+    let meta = if !is_named && message.payload.len() > LOOK_INSIDE {
         let (headers, payload) = (message.headers.clone(), message.payload.clone());
         tokio::task::spawn_blocking(move || Meta::read(headers.as_ref(), codec, &payload))
             .await

@@ -18,9 +18,9 @@ const PREFIX: &str = "$SRV";
 /// What a service says of itself to `$SRV.INFO`.
 #[derive(Clone, Debug)]
 pub struct ServiceDescription {
-    /// The service: a model's name, or `megabrain-node`.
+    /// The service: a model's name.
     pub name: Name,
-    /// The one who serves: an instance or a node.
+    /// The one who serves: an instance.
     pub id: Name,
     /// One line for people.
     pub description: String,

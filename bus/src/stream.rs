@@ -28,6 +28,7 @@ pub enum Frame<F, R> {
 pub struct FrameStream {
     _place: Place,
     arrivals: mpsc::Receiver<Arrival>,
+    /// None after the end. Dropped as it is, it cancels the work.
     cancel: Option<CancelOnDrop>,
     subject: String,
     meta: Meta,
@@ -71,12 +72,13 @@ impl FrameStream {
     /// The next frame; `None` after the end. Cancel-safe.
     ///
     /// # Errors
-    /// The fault that ended the stream: the one answered, or `worker_lost` if frames are missing, `unavailable` if the
-    /// bus went away, `deadline_exceeded`. Nothing follows an error.
+    /// The fault that ended the stream: the one answered, or `worker_lost` if frames are missing or were read too slowly,
+    /// `engine` if one cannot be read, `unavailable` if the bus went away, `deadline_exceeded`. Nothing follows an error;
+    /// where the work may go on after it, it is cancelled.
     pub async fn next<R: Request>(&mut self) -> Option<Result<Frame<R::Frame, R::Reply>, Fault>> {
         match self.next_raw().await? {
             Ok((stamp, body)) => Some(read_frame::<R::Frame, R::Reply>(stamp, &body).map_err(|error| {
-                self.end();
+                self.cancel = None;
                 unreadable(&self.subject, &error)
             })),
             Err(fault) => Some(Err(fault)),
@@ -94,12 +96,12 @@ impl FrameStream {
             Some(left) => match tokio::time::timeout(left + GRACE, self.arrivals.recv()).await {
                 Ok(arrival) => arrival,
                 Err(_) => {
-                    // The work may still run: dropping the guard cancels it.
                     self.cancel = None;
                     return Some(Err(out_of_time(&self.subject)));
                 }
             },
         };
+        let has_ended = matches!(arrival, Some(Arrival::NoResponders | Arrival::Body { is_fault: true, .. }));
         let outcome = match arrival {
             Some(Arrival::Body { payload, is_fault: false }) => self.check(payload),
             Some(Arrival::Body { payload, is_fault: true }) => Err(read_fault(&payload)),
@@ -109,6 +111,7 @@ impl FrameStream {
         };
         match &outcome {
             Ok((stamp, _)) if !stamp.done => {}
+            Err(_) if !has_ended => self.cancel = None,
             _ => self.end(),
         }
         Some(outcome)
@@ -129,6 +132,7 @@ impl FrameStream {
         Ok((stamp, payload))
     }
 
+    /// The work has ended: nothing is left to be cancelled.
     fn end(&mut self) {
         if let Some(cancel) = self.cancel.take() {
             cancel.disarm();

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -31,6 +33,13 @@ impl BlobRef {
     /// The object's name in the bucket: lower-case hex SHA-256.
     pub fn object_name(&self) -> &str {
         &self.0
+    }
+
+    /// The digest that an object store of NATS keeps of these bytes: `SHA-256=` and base64 with the alphabet for URLs.
+    pub fn object_digest(&self) -> String {
+        let pairs = (0..self.0.len()).step_by(2).filter_map(|at| self.0.get(at..at + 2));
+        let bytes: Vec<u8> = pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        format!("SHA-256={}", URL_SAFE.encode(bytes))
     }
 
     /// True if `bytes` are what this reference names.
@@ -82,5 +91,16 @@ impl JsonSchema for BlobRef {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^blob:sha256:[0-9a-f]{64}$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_the_one_that_an_object_store_keeps() {
+        // printf '' | openssl dgst -sha256 -binary | basenc --base64url
+        assert_eq!(BlobRef::of(b"").object_digest(), "SHA-256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 }

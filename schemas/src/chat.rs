@@ -1,12 +1,17 @@
 //! `mb.v1.chat`: messages in, one more message out.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::null_is_absent;
 use crate::{Fault, Media, Name, Request, check};
+
+/// Pictures that all messages of a request may have together.
+const MOST_IMAGES: usize = 64;
+/// Stop texts that a request may have.
+const MOST_STOPS: usize = 16;
+/// Bytes that a stop text may have.
+const LONGEST_STOP: usize = 256;
 
 /// A conversation to go on with. Field names follow the OpenAI API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +33,7 @@ pub struct ChatRequest {
     /// Seed of the randomness: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
-    /// Texts that end the answer; they are not part of it.
+    /// Texts that end the answer; they are not part of it. At most 16, each of 1 to 256 bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<Vec<String>>")]
     pub stop: Vec<String>,
@@ -54,24 +59,44 @@ impl Request for ChatRequest {
     fn is_stream(&self) -> bool {
         self.stream
     }
-    fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(Cow::Borrowed)
-    }
     fn check(&self) -> Result<(), Fault> {
         if self.messages.is_empty() {
             return Err(Fault::invalid("`messages` is empty"));
         }
-        for (index, message) in self.messages.iter().enumerate() {
-            for (number, image) in message.images.iter().enumerate() {
-                image.check(&format!("messages[{index}].images[{number}]"))?;
-            }
-        }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
-        }
+        check_images(&self.messages)?;
+        check_stops(&self.stop)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
         check::within("temperature", self.temperature, 0.0..=2.0)?;
         check::within("top_p", self.top_p, 0.0..=1.0)
+    }
+}
+
+fn check_images(messages: &[Message]) -> Result<(), Fault> {
+    let count: usize = messages.iter().map(|message| message.images.len()).sum();
+    if count > MOST_IMAGES {
+        return Err(Fault::invalid(format!("`messages` have {count} images: expected {MOST_IMAGES} or fewer")));
+    }
+    for (index, message) in messages.iter().enumerate() {
+        for (number, image) in message.images.iter().enumerate() {
+            image.check(&format!("messages[{index}].images[{number}]"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every token of an answer is searched for all of them, so that their number and length are bounded.
+fn check_stops(stops: &[String]) -> Result<(), Fault> {
+    if stops.len() > MOST_STOPS {
+        return Err(Fault::invalid(format!("`stop` has {} texts: expected {MOST_STOPS} or fewer", stops.len())));
+    }
+    if stops.iter().any(String::is_empty) {
+        return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
+    }
+    match stops.iter().map(String::len).max() {
+        Some(longest) if longest > LONGEST_STOP => {
+            Err(Fault::invalid(format!("`stop` holds a text of {longest} bytes: expected {LONGEST_STOP} or fewer")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -94,7 +119,7 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
-    /// Pictures that belong to it, for a model that takes some; they come before what is said.
+    /// Pictures that belong to it, for a model that takes some; they come before what is said. At most 64 in all messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<Vec<Media>>")]
     pub images: Vec<Media>,

@@ -1,6 +1,5 @@
 //! What ties a request to its reply?
 
-use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -63,10 +62,6 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn is_stream(&self) -> bool {
         false
     }
-    /// The model that the request names, if any.
-    fn model(&self) -> Option<Cow<'_, str>> {
-        None
-    }
     /// Checks what the types cannot say and what can be told without a model: lists that must not be empty, ranges,
     /// media with one source. Decoding does not call it: whoever is about to do the work does.
     ///
@@ -86,7 +81,8 @@ pub struct Stamp {
     /// The model that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Name>,
-    /// Number of the frame in its stream, from 0. Absent from an answer that was not streamed.
+    /// Number of the frame in its stream, from 0. Absent from an answer that was not streamed, from the answer to a stream
+    /// without frames, and from a fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// True on the terminal answer: the last frame of a stream, and an answer that was not streamed.

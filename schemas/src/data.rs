@@ -78,7 +78,7 @@ impl JsonSchema for Data {
 }
 
 /// One piece of media, inline (`data`) or by reference (`blob`): exactly one of the two.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Media {
     /// Media type, for example `audio/wav`. Needed with `data`; with `blob` it may be left out and is then sniffed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +100,11 @@ impl Media {
     /// Media carried by reference.
     pub fn by_reference(mime: Option<String>, blob: BlobRef) -> Self {
         Self { mime, data: None, blob: Some(blob) }
+    }
+
+    /// True if it is none: not even a type is told.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Checks what can be told without opening the media: exactly one source, and not empty.

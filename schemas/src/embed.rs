@@ -1,7 +1,5 @@
 //! `mb.v1.embed`: texts in, vectors out.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +32,6 @@ impl Request for EmbedRequest {
     const CAPABILITY: &'static str = "embed";
     type Reply = EmbedReply;
     type Frame = EmbedReply;
-    fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(Cow::Borrowed)
-    }
     fn check(&self) -> Result<(), Fault> {
         if self.input.is_empty() {
             return Err(Fault::invalid("`input` is empty"));

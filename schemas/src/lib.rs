@@ -20,6 +20,7 @@ mod see;
 mod speak;
 mod split;
 pub mod subject;
+mod subtitles;
 mod transcribe;
 
 pub use ask::{
@@ -39,4 +40,4 @@ pub use name::{Name, NameError};
 pub use see::{Classified, Description, Read, SeeReply, SeeRequest, SeeTask, Seen};
 pub use speak::{AudioFormat, SpeakReply, SpeakRequest};
 pub use split::{SplitFrame, SplitReply, SplitRequest, VideoFrame, VideoSound};
-pub use transcribe::{Segment, TranscribeFrame, TranscribeReply, TranscribeRequest};
+pub use transcribe::{LiveSound, Segment, TextFormat, TranscribeFrame, TranscribeReply, TranscribeRequest, Word};

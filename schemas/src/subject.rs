@@ -15,7 +15,7 @@ pub const EVERY_MODEL: &str = "mb.v1.*.*";
 /// Every request that names an instance (and every event, which has as many tokens).
 pub const EVERY_INSTANCE: &str = "mb.v1.*.*.*";
 /// The second token of subjects that are no capability.
-pub const RESERVED: [&str; 4] = ["ask", "cancel", "event", "job"];
+pub const RESERVED: [&str; 5] = ["ask", "cancel", "event", "job", "live"];
 
 /// The kinds of event: the fourth token of `mb.v1.event.<kind>.<who>`.
 pub mod event {
@@ -53,6 +53,11 @@ pub fn instance(capability: &Capability, model: &Name, instance: &Name) -> Strin
 /// `mb.v1.cancel.<work>`: broadcast.
 pub fn cancel(work: &Name) -> String {
     format!("{PREFIX}.cancel.{work}")
+}
+
+/// `mb.v1.live.<work>`: what the caller of a work publishes while it runs, for whoever works on it.
+pub fn live(work: &Name) -> String {
+    format!("{PREFIX}.live.{work}")
 }
 
 /// `mb.v1.event.<kind>.<who>`; `who` may be `*`.
@@ -94,7 +99,7 @@ impl Address {
             ("event", (Some(kind), Some(who), None)) => {
                 Some(Self::Event(Name::new(kind).ok()?.to_string(), Name::new(who).ok()?))
             }
-            ("ask" | "cancel" | "event" | "job", _) => None,
+            ("ask" | "cancel" | "event" | "job" | "live", _) => None,
             (token, rest) => {
                 let capability = Capability::new(token).ok()?;
                 match rest {

@@ -187,12 +187,14 @@ fn chat() -> impl Strategy<Value = ChatRequest> {
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
-    (finite(), finite(), ".*", option::of(small())).prop_map(|(t0_ms, t1_ms, text, confidence)| Segment {
+    let word = (finite(), finite(), ".*", small()).prop_map(|(t0_ms, t1_ms, text, confidence)| Word {
         t0_ms,
         t1_ms,
         text,
         confidence,
-    })
+    });
+    (finite(), finite(), ".*", option::of(small()), vec(word, 0..3))
+        .prop_map(|(t0_ms, t1_ms, text, confidence, words)| Segment { t0_ms, t1_ms, text, confidence, words })
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
@@ -238,10 +240,16 @@ proptest! {
         media in media(), text in ".*", language in option::of(".*"), segments in vec(segment(), 0..3), number in finite(), speed in option::of(small()),
         stream in any::<bool>(), deadline_ms in any::<Option<u64>>(), work in option::of(name()), count in any::<Option<u32>>(), seen in vec(seen(), 0..3),
     ) {
-        round_trips(&TranscribeRequest { model: language.clone(), audio: media.clone(), language: language.clone(), stream, deadline_ms, work });
+        let file = TranscribeRequest { model: language.clone(), audio: media.clone(), language: language.clone(), stream, deadline_ms, work, ..TranscribeRequest::default() };
+        round_trips(&file);
+        for format in [TextFormat::Text, TextFormat::Srt, TextFormat::Vtt] {
+            let live = count.map(|rate| LiveSound { rate, idle_ms: u64::from(rate) });
+            round_trips(&TranscribeRequest { audio: Media::default(), live, translate: stream, words: !stream, format, ..file.clone() });
+            format.render(text.clone(), &segments);
+        }
         round_trips(&TranscribeReply { text: text.clone(), language: text.clone(), duration_ms: number, segments: segments.clone(), queued_ms: number });
         for segment in segments.clone() {
-            round_trips(&TranscribeFrame { segment });
+            round_trips(&TranscribeFrame { segment: Some(segment), partial: stream, publish_to: language.clone() });
         }
         for format in [AudioFormat::Wav, AudioFormat::Flac, AudioFormat::Opus] {
             round_trips(&SpeakRequest { text: text.clone(), voice: language.clone(), speed, format, stream });

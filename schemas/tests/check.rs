@@ -28,9 +28,29 @@ fn what_the_types_cannot_say_is_checked() {
         r#"{"messages":[{"role":"user","content":"a","images":[{"data":"AA=="},{}]}]}"#,
         "messages[0].images[1]",
     );
+    let images = vec![r#"{"data":"AA=="}"#; 65].join(",");
+    refused::<ChatRequest>(
+        &format!(r#"{{"messages":[{{"role":"user","content":"a","images":[{images}]}}]}}"#),
+        "65 images: expected 64",
+    );
+    let stops = |stops: &[String]| {
+        let stops = serde_json::to_string(stops).unwrap();
+        format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)
+    };
+    refused::<ChatRequest>(&stops(&vec!["a".to_owned(); 17]), "`stop` has 17 texts: expected 16");
+    refused::<ChatRequest>(
+        &stops(&["a".to_owned(), "é".repeat(129)]),
+        "`stop` holds a text of 258 bytes: expected 256",
+    );
+    let most: ChatRequest = Codec::Json.decode(stops(&vec!["x".repeat(256); 16]).as_bytes()).unwrap();
+    most.check().unwrap();
     refused::<EmbedRequest>(r#"{"input":[]}"#, "`input`");
     refused::<EmbedRequest>(r#"{"input":["a",""]}"#, "input[1]");
     refused::<TranscribeRequest>(r#"{"audio":{}}"#, "audio");
+    refused::<TranscribeRequest>("{}", "audio");
+    refused::<TranscribeRequest>(r#"{"audio":{"data":"AA=="},"live":{}}"#, "both");
+    refused::<TranscribeRequest>(r#"{"live":{"rate":0}}"#, "`rate`");
+    refused::<TranscribeRequest>(r#"{"live":{"idle_ms":0}}"#, "`idle_ms`");
     refused::<SeeRequest>(r#"{"images":[]}"#, "`images`");
     refused::<SeeRequest>(r#"{"images":[{"data":"AA=="}],"tasks":[]}"#, "`tasks`");
     refused::<SpeakRequest>(r#"{"text":""}"#, "`text`");
@@ -54,6 +74,7 @@ fn every_golden_request_passes_its_check() {
     passes::<EmbedRequest>("embed_request.json");
     passes::<EmbedRequest>("embed_request-short.json");
     passes::<TranscribeRequest>("transcribe_request.json");
+    passes::<TranscribeRequest>("transcribe_request-live.json");
     passes::<SpeakRequest>("speak_request.json");
     passes::<SeeRequest>("see_request.json");
     passes::<SplitRequest>("split_request.json");

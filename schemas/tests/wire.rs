@@ -100,6 +100,13 @@ fn embed() {
 #[test]
 fn transcribe() {
     reads::<TranscribeRequest>(r#"{"audio":{"mime":"audio/wav","data":"UklGRg=="},"language":"en","stream":false}"#);
+    let live: TranscribeRequest =
+        reads(r#"{"live":{"rate":16000,"idle_ms":10000},"words":true,"translate":true,"format":"srt"}"#);
+    assert!(live.is_stream());
+    let short: TranscribeRequest = Codec::Json.decode(br#"{"live":{},"format":"json"}"#).unwrap();
+    assert_eq!((short.live, short.format), (live.live, TextFormat::Text));
+    reads::<TranscribeFrame>(r#"{"work":"w","seq":0,"publish_to":"mb.v1.live.w"}"#);
+    reads::<TranscribeFrame>(r#"{"work":"w","seq":1,"segment":{"t0_ms":0,"t1_ms":3200,"text":"…"},"partial":true}"#);
     reads::<TranscribeReply>(
         r#"{"work":"w","text":"…","language":"en","duration_ms":10990,"segments":[{"t0_ms":0,"t1_ms":3200,"text":"…"}]}"#,
     );

@@ -9,6 +9,7 @@
 )]
 
 mod server;
+mod words;
 mod works;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use server::Server;
+pub use words::{words, wrong};
 pub use works::Works;
 
 /// The models of the starter brain.

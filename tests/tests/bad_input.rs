@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Target};
 use megabrain_node::connection::Role;
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{
-    Ask, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
+    Ask, BLOB_BUCKET, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
 };
 use megabrain_tests::{Brain, name};
+use serde_json::{Value, json};
 
 const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -115,6 +118,55 @@ async fn a_forged_reply_subject_is_not_written_to() {
 }
 
 #[tokio::test]
+async fn an_object_that_leads_to_itself_or_to_nowhere_is_refused_and_everybody_lives_on() {
+    let mut brain = Brain::start(ECHO).await;
+    brain.ready(&["echo"], LIMIT).await;
+    let bus = brain.client().await;
+    // What any client may write: the meta message of an object, here of one that is a link, and of one without pieces.
+    let link = |bucket: &str, name: &str| json!({"link": {"bucket": bucket, "name": name}});
+    let itself = BlobRef::of(b"leads to itself");
+    let elsewhere = BlobRef::of(b"leads elsewhere");
+    let empty = BlobRef::of(b"has no pieces");
+    for (blob, options) in
+        [(&itself, link("mb_blobs", itself.object_name())), (&elsewhere, link("other", "x")), (&empty, Value::Null)]
+    {
+        let name = blob.object_name();
+        let meta = json!({
+            "name": name, "bucket": BLOB_BUCKET, "nuid": format!("none{name}"), "size": 1000, "chunks": 1,
+            "digest": "SHA-256=x", "mtime": "2026-01-01T00:00:00Z", "options": options,
+        });
+        let subject = format!("$O.mb_blobs.M.{}", URL_SAFE.encode(name));
+        let stored = bus
+            .request_plain(&subject, meta.to_string().into(), Duration::from_secs(5))
+            .await
+            .unwrap()
+            .expect("an answer");
+        let stored: Value = serde_json::from_slice(&stored.payload).unwrap();
+        assert!(stored["seq"].is_number(), "the bucket took it: {stored}");
+    }
+    for (blob, kind) in
+        [(itself, FaultKind::NotFound), (elsewhere, FaultKind::NotFound), (empty, FaultKind::Unavailable)]
+    {
+        let attachment = Some(Media::by_reference(None, blob.clone()));
+        let echo = EchoRequest { attachment, ..EchoRequest::default() };
+        let fault = bus.call(&Target::Model(name("echo")), &echo, Call::within(LIMIT)).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        // The router looks into it itself where no type is given.
+        let ask = Ask { attachments: vec![Media::by_reference(None, blob)], ..Ask::default() };
+        let fault = bus.call(&Target::Router, &ask, Call::within(LIMIT)).await.unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+    }
+    assert!(brain.is_alive());
+}
+
+/// The number of the last message in the bucket's stream.
+async fn last_stored(bus: &Bus) -> u64 {
+    let question = bus.request_plain("$JS.API.STREAM.INFO.OBJ_mb_blobs", Bytes::new(), Duration::from_secs(5));
+    let info: Value = serde_json::from_slice(&question.await.unwrap().expect("no answer").payload).unwrap();
+    info["state"]["last_seq"].as_u64().expect("a number")
+}
+
+#[tokio::test]
 async fn media_by_reference_is_stored_once_checked_and_bounded() {
     let mut brain = Brain::start(ECHO).await;
     brain.ready(&["echo"], LIMIT).await;
@@ -122,7 +174,9 @@ async fn media_by_reference_is_stored_once_checked_and_bounded() {
     let store = bus.blob_store().await.unwrap();
     let body = br#"{"text":"from a blob"}"#;
     let blob = store.put(body).await.unwrap();
+    let stored = last_stored(&bus).await;
     assert_eq!(store.put(body).await.unwrap(), blob);
+    assert_eq!(last_stored(&bus).await, stored, "it was stored again");
     assert_eq!(&store.get(&blob, 1000).await.unwrap()[..], body);
     assert_eq!(store.get(&blob, 3).await.unwrap_err().kind, FaultKind::TooLarge);
     let ask = Ask {

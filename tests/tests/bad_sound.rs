@@ -12,7 +12,7 @@ const WHISPER: &str = "[models.whisper]\nactor = \"speech\"\nweights = \"whisper
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn transcribe(audio: Media) -> TranscribeRequest {
-    TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None }
+    TranscribeRequest { audio, ..TranscribeRequest::default() }
 }
 
 /// A WAV file: its format's code, rate, bits a sample, bytes a block, what follows in the format, and its data.

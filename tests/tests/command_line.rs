@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::File;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use megabrain_bus::{Call, Target};
 use megabrain_schemas::{Ask, ECHO_MIME, EchoRequest, Media};
-use megabrain_tests::{Brain, megabrain, said};
+use megabrain_tests::{Brain, artefact, megabrain, said};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,7 +66,7 @@ fn without_a_brain_or_a_bus_it_says_how_to_get_one() {
 }
 
 #[tokio::test]
-async fn a_second_brain_of_the_name_a_taken_port_and_a_wrong_password_are_told_at_once() {
+async fn a_second_brain_of_the_name_a_taken_port_or_store_and_a_wrong_password_are_told_at_once() {
     let mut brain = Brain::start_with(ECHO, &PASSWORDS).await;
     brain.ready(&["echo"], LIMIT).await;
     let again = brain.folder().join("brain.toml").display().to_string();
@@ -86,6 +87,13 @@ async fn a_second_brain_of_the_name_a_taken_port_and_a_wrong_password_are_told_a
     assert_eq!(code, 1);
     assert!(told.contains(&format!("port {port}")) && told.contains("in use"), "{told}");
 
+    let third = brain.folder().join("third.toml");
+    std::fs::write(&third, format!("[brain]\nname = \"third\"\n[bus]\nstore = \"bus\"\n{ECHO}")).unwrap();
+    let (code, _, told) = said(&mut megabrain(brain.folder(), &["up", &third.display().to_string()]));
+    assert_eq!(code, 1, "{told}");
+    let store = brain.folder().join("bus").display().to_string();
+    assert!(told.contains(&store) && told.contains("another brain") && told.contains("`store`"), "{told}");
+
     for (arguments, variable) in
         [(&["up", second.as_str()], "MEGABRAIN_NODE_PASSWORD"), (&["req", "a"], "NATS_PASSWORD")]
     {
@@ -97,6 +105,25 @@ async fn a_second_brain_of_the_name_a_taken_port_and_a_wrong_password_are_told_a
         assert!(told.contains("authorization violation") && told.contains("hint: "), "{told}");
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
+}
+
+#[tokio::test]
+async fn a_model_that_comes_up_late_is_told_though_another_is_broken() {
+    let folder = TempDir::new().unwrap();
+    let (broken, late) = (folder.path().join("broken.gguf"), folder.path().join("late.gguf"));
+    std::fs::write(&broken, b"this is no model").unwrap();
+    let model = |name: &str, path: &Path| {
+        format!("[models.{name}]\nactor = \"llm\"\nweights = \"{}\"\ndevice = \"ram\"\n", path.display())
+    };
+    let mut brain = Brain::start(&format!("{}{}", model("broken", &broken), model("late", &late))).await;
+    let failures = |brain: &Brain| brain.log().lines().filter(|line| line.starts_with("down     broken: ")).count();
+    brain.until(LIMIT, "third failure", |brain| failures(brain) >= 3).await;
+    std::os::unix::fs::symlink(artefact("smollm2-135m").await, &late).unwrap();
+    brain.until(LIMIT, "late model", |brain| brain.log().contains("ready    late: llm on ram")).await;
+    let summary = |brain: &Brain| {
+        brain.log().contains("ready    1 models in") && brain.log().contains("\ndown     broken: tried")
+    };
+    brain.until(LIMIT, "summary", summary).await;
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn the_speech_actor_keeps_its_promises() {
     let models = "[models.whisper]\nactor = \"speech\"\nweights = \"whisper-tiny.en\"\n";
     let transcribe = |mime: &str, sound: Vec<u8>, stream: bool| {
         let audio = Media::inline(mime, sound);
-        let request = TranscribeRequest { model: None, audio, language: None, stream, deadline_ms: None, work: None };
+        let request = TranscribeRequest { audio, stream, ..TranscribeRequest::default() };
         serde_json::to_string(&request).unwrap()
     };
     let short = transcribe("audio/wav", media("question.wav"), true);

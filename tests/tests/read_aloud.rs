@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Frame, Target};
 use megabrain_schemas::{AudioFormat, FaultKind, Media, SpeakReply, SpeakRequest, TranscribeReply, TranscribeRequest};
-use megabrain_tests::{Brain, name, presence};
+use megabrain_tests::{Brain, name, presence, words, wrong};
 
 /// Without noise the same text sounds the same every time. The bucket holds 2 MiB: a long speech does not fit inline,
 /// and fits there.
@@ -44,34 +44,8 @@ async fn speak(bus: &Bus, request: &SpeakRequest) -> SpeakReply {
 }
 
 async fn hear(bus: &Bus, audio: Media) -> TranscribeReply {
-    let request = TranscribeRequest {
-        model: None,
-        audio,
-        language: Some("en".into()),
-        stream: false,
-        deadline_ms: None,
-        work: None,
-    };
+    let request = TranscribeRequest { audio, language: Some("en".into()), ..TranscribeRequest::default() };
     bus.call(&Target::Router, &request, Call::within(LOADING)).await.unwrap()
-}
-
-fn words(text: &str) -> Vec<String> {
-    let plain: String = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-    plain.split_whitespace().map(str::to_owned).collect()
-}
-
-/// Words that were put in, left out or taken for others: the edit distance.
-fn wrong(said: &[String], heard: &[String]) -> usize {
-    let mut row: Vec<usize> = (0..=heard.len()).collect();
-    for (i, word) in said.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in heard.iter().enumerate() {
-            let substituted = diagonal + usize::from(word != other);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[heard.len()]
 }
 
 fn data(media: &Media) -> &[u8] {

@@ -123,8 +123,7 @@ async fn a_running_answer_and_a_running_transcription_stop_at_once_when_cancelle
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
 
     let audio = Media::inline("audio/wav", media("question.wav"));
-    let request =
-        TranscribeRequest { model: None, audio, language: None, stream: false, deadline_ms: None, work: None };
+    let request = TranscribeRequest { audio, ..TranscribeRequest::default() };
     let began = Instant::now();
     let fault =
         bus.call(&Target::Model(name("whisper")), &request, Call::within(Duration::from_millis(60))).await.unwrap_err();

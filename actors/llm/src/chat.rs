@@ -18,9 +18,6 @@ use crate::sequence::{Output, Task};
 use crate::showing::{Showing, check_tasks};
 use crate::slot::Slot;
 
-/// Stop texts that a request may have; more would cost every token a search.
-const MOST_STOPS: usize = 16;
-
 /// A model that goes on with conversations, and looks at pictures if it has eyes.
 #[derive(Debug)]
 pub(crate) struct Chat {
@@ -178,21 +175,11 @@ impl Chat {
         }
     }
 
-    /// Checks a request and makes it the task of a sequence.
+    /// Makes a request, which has been checked, the task of a sequence.
     fn task(&mut self, request: &ChatRequest) -> Result<Task, Fault> {
-        self.check(request)?;
         let text = self.template.render(&request.messages)?;
         let tokens = self.prompt(&text)?;
-        self.task_of(request, Prompt::new(vec![Piece::Text(tokens)]))
-    }
-
-    /// Checks what can be told before the prompt is read.
-    fn check(&self, request: &ChatRequest) -> Result<(), Fault> {
-        if request.max_tokens == Some(0) {
-            return Err(Fault::invalid("`max_tokens` is 0: give at least 1"));
-        }
-        self.sampling(request).check()?;
-        check_stops(&request.stop)
+        Ok(self.task_of(request, Prompt::new(vec![Piece::Text(tokens)])))
     }
 
     fn sampling(&self, request: &ChatRequest) -> Sampling {
@@ -203,12 +190,9 @@ impl Chat {
         }
     }
 
-    fn task_of(&self, request: &ChatRequest, prompt: Prompt) -> Result<Task, Fault> {
-        if prompt.len() > self.capacity {
-            return Err(too_long(&prompt.len().to_string(), self.capacity));
-        }
+    fn task_of(&self, request: &ChatRequest, prompt: Prompt) -> Task {
         let max_tokens = request.max_tokens.unwrap_or(self.config.max_tokens) as usize;
-        Ok(Task { prompt, max_tokens, sampling: self.sampling(request), stops: request.stop.clone() })
+        Task { prompt, max_tokens, sampling: self.sampling(request), stops: request.stop.clone() }
     }
 
     fn prompt(&mut self, text: &str) -> Result<Vec<LlamaToken>, Fault> {
@@ -258,16 +242,6 @@ impl Occupant {
 
 fn too_long(tokens: &str, capacity: usize) -> Fault {
     Fault::invalid(format!("`messages` have {tokens} tokens, the model's context has {capacity}"))
-}
-
-fn check_stops(stops: &[String]) -> Result<(), Fault> {
-    if stops.len() > MOST_STOPS {
-        return Err(Fault::invalid(format!("`stop` has {} texts: give at most {MOST_STOPS}", stops.len())));
-    }
-    if stops.iter().any(String::is_empty) {
-        return Err(Fault::invalid("`stop` has an empty text"));
-    }
-    Ok(())
 }
 
 mod pictures;

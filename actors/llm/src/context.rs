@@ -25,7 +25,8 @@ pub(crate) struct Shape {
     pub(crate) tokens: u32,
     /// Sequences at the same time.
     pub(crate) sequences: u32,
-    /// Tokens of one step. For vectors, a step takes one whole sequence even if it is longer.
+    /// Prompt tokens of one step; beside them there is room for a token of every sequence. For vectors, a step takes one
+    /// whole sequence even if it is longer.
     pub(crate) batch: u32,
     /// Threads of the processor.
     pub(crate) threads: usize,
@@ -60,7 +61,8 @@ impl Context {
         match shape.purpose {
             Purpose::Chat => {
                 params.n_ctx = shape.tokens.saturating_mul(shape.sequences);
-                params.n_batch = shape.batch.max(shape.sequences);
+                // A step takes both; llama.cpp ends the process over one that is longer.
+                params.n_batch = shape.batch.saturating_add(shape.sequences);
                 // Without this, logits have room for every token of a batch: 300 MB for a vocabulary of 150,000.
                 params.n_outputs_max = shape.sequences;
             }

@@ -58,11 +58,8 @@ impl ChatTemplate {
     /// The text after which the model answers.
     ///
     /// # Errors
-    /// `invalid_request` if there is no message, or if the template refuses the conversation, with its reason.
+    /// `invalid_request` if the template refuses the conversation, with its reason.
     pub(crate) fn render(&self, messages: &[Message]) -> Result<String, Fault> {
-        if messages.is_empty() {
-            return Err(Fault::invalid("`messages` is empty: give at least one"));
-        }
         let values = context! {
             messages => messages,
             add_generation_prompt => true,
@@ -142,13 +139,6 @@ mod tests {
         let fault = template(source).render(&[system("x")]).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidRequest);
         assert!(fault.message.ends_with("System role not supported"), "{fault}");
-    }
-
-    #[test]
-    fn no_messages_are_an_invalid_request() {
-        let fault = template(CHATML).render(&[]).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::InvalidRequest);
-        assert!(fault.message.contains("`messages`"));
     }
 
     #[test]

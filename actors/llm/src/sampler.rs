@@ -4,7 +4,6 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
-use megabrain_schemas::Fault;
 
 /// How a request wants its tokens chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,19 +14,6 @@ pub(crate) struct Sampling {
     pub(crate) top_p: f32,
     /// Seed of the randomness.
     pub(crate) seed: u32,
-}
-
-impl Sampling {
-    /// Refuses what is out of range with `invalid_request`, naming the field.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
-        if !(0.0..=2.0).contains(&self.temperature) {
-            return Err(Fault::invalid(format!("`temperature` is {}: give 0 to 2", self.temperature)));
-        }
-        if !(0.0..=1.0).contains(&self.top_p) {
-            return Err(Fault::invalid(format!("`top_p` is {}: give 0 to 1", self.top_p)));
-        }
-        Ok(())
-    }
 }
 
 /// Chooses the tokens of one sequence. The same seed and the same logits give the same tokens.
@@ -138,18 +124,5 @@ mod tests {
     fn a_logit_that_is_not_a_number_never_wins() {
         assert_eq!(likeliest(&[f32::NAN, 1.0, f32::NAN, 2.0]), Some(LlamaToken::new(3)));
         assert_eq!(likeliest(&[]), None);
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused_by_name() {
-        let fine = Sampling { temperature: 1.0, top_p: 0.5, seed: 0 };
-        assert_eq!(fine.check(), Ok(()));
-        for temperature in [-0.1, 2.1, f32::NAN, f32::INFINITY] {
-            let fault = Sampling { temperature, ..fine }.check().unwrap_err();
-            assert!(fault.message.contains("`temperature`"));
-        }
-        for top_p in [-0.1, 1.1, f32::NAN] {
-            assert!(Sampling { top_p, ..fine }.check().unwrap_err().message.contains("`top_p`"));
-        }
     }
 }

@@ -87,11 +87,13 @@ impl HostTable {
 pub struct BusTable {
     /// Server address. `NATS_URL` wins. Default: a server of our own, on the loopback.
     pub url: Option<String>,
-    /// Configuration of our own server. Default: the `nats.conf` that the program carries.
+    /// Configuration of our own server; a relative path starts at the brain file's folder. Default: the `nats.conf` that
+    /// the program carries.
     pub config: Option<PathBuf>,
     /// Port of our own server. Default 4222, or a free one if that is taken.
     pub port: Option<u16>,
-    /// Where our own server keeps its streams. Default: `bus/<brain>` in the cache folder.
+    /// Where our own server keeps its streams; a relative path starts at the brain file's folder. Default: `bus/<brain>`
+    /// in the cache folder.
     pub store: Option<PathBuf>,
     /// How long media stays in the blob bucket. Default 24 h.
     #[serde(with = "humantime_serde")]
@@ -177,6 +179,9 @@ impl Brain {
             message: error.to_string().trim_end().into(),
         })?;
         brain.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        for relative in [&mut brain.bus.config, &mut brain.bus.store].into_iter().flatten() {
+            *relative = brain.folder.join(&*relative);
+        }
         brain.router.default_deadline = brain.brain.default_deadline;
         brain.router.default_max_tokens = brain.brain.default_max_tokens;
         brain.check().map_err(|message| BrainError::Parse { path: path.to_owned(), message })?;
@@ -184,9 +189,18 @@ impl Brain {
     }
 
     fn check(&self) -> Result<(), String> {
-        for name in self.models.keys() {
+        for (name, model) in &self.models {
             if Capability::new(name).is_ok_and(|word| word.is_reserved()) {
                 return Err(format!("[models.{name}]: this name is reserved by the contract"));
+            }
+            let longest = self.instance(name, model.instances());
+            if longest.len() > Name::MAX_BYTES {
+                return Err(format!(
+                    "[models.{name}]: its instance {longest} would have a name of {} bytes, at most {} fit: shorten the \
+                     model's name or the brain's",
+                    longest.len(),
+                    Name::MAX_BYTES
+                ));
             }
         }
         let named = self.router.answer.iter().chain(self.router.prefer.values().flatten());
@@ -197,6 +211,11 @@ impl Brain {
             }
         }
         Ok(())
+    }
+
+    /// What an instance of a model is called, counted from 1: with a name that [`Brain::load`] has let pass, a [`Name`].
+    pub fn instance(&self, model: &Name, number: u32) -> String {
+        format!("{}-{model}-{number}", self.brain.name)
     }
 
     /// How the cores are shared among this file's models.
@@ -216,6 +235,11 @@ impl ModelTable {
     /// Weight in the sharing of cores.
     pub fn share(&self) -> f64 {
         self.share.unwrap_or(if self.weights.is_some() { 1.0 } else { 0.0 })
+    }
+
+    /// How many processes serve this model.
+    pub fn instances(&self) -> u32 {
+        self.instances.unwrap_or(1).max(1)
     }
 
     /// One of the actor's own settings, as text.
@@ -259,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_the_bus_start_at_the_brain_files_folder_unless_they_are_absolute() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("brain.toml");
+        std::fs::write(&file, "[bus]\nconfig = \"own.conf\"\nstore = \"/streams\"").unwrap();
+        let bus = Brain::load(Some(&file)).unwrap().bus;
+        assert_eq!(bus.config, Some(folder.path().join("own.conf")));
+        assert_eq!(bus.store, Some(PathBuf::from("/streams")));
+    }
+
+    #[test]
     fn an_unknown_key_is_told_with_its_place() {
         let error = toml::from_str::<Brain>("[bus]\nprot = 4222").unwrap_err().to_string();
         assert!(error.contains("prot") && error.contains("line 2"), "{error}");
@@ -271,5 +305,16 @@ mod tests {
         let settings: serde_json::Value =
             serde_json::from_str(&model.settings(Some(&Weights::One("/w.gguf".into())), 99).unwrap()).unwrap();
         assert_eq!(settings, serde_json::json!({"context": 4096, "weights": "/w.gguf", "max_tokens": 99}));
+    }
+
+    #[test]
+    fn a_model_whose_instances_would_have_too_long_a_name_is_refused() {
+        let brain = |model: usize| -> Brain {
+            let model = "m".repeat(model);
+            toml::from_str(&format!("[models.{model}]\nactor = \"echo\"\ninstances = 10")).unwrap()
+        };
+        assert_eq!(brain(56).check(), Ok(()));
+        let refused = brain(57).check().unwrap_err();
+        assert!(refused.contains("home-m") && refused.contains("65 bytes") && refused.contains("64"), "{refused}");
     }
 }

@@ -58,8 +58,8 @@ fn read(option: &str, path: &Path) -> anyhow::Result<Media> {
 }
 
 async fn show(node: &Node, args: &DemoArgs, clip: Media, film: Media) -> anyhow::Result<()> {
-    let ready = node.wait_ready(2, |presence| println!("{}", crate::up::line(presence))).await;
-    if let Err(presence) = ready {
+    let down = node.settled(2, |presence| println!("{}", crate::up::line(presence))).await;
+    if let Some(presence) = down.into_iter().next() {
         anyhow::bail!("model {} does not come up: {}", presence.model, presence.reason.unwrap_or_default());
     }
     let bus = node.connection.connect(Role::Client, "demo", false).await?;

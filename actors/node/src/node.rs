@@ -95,8 +95,8 @@ impl Node {
         tokio::spawn(tell_presence(bus.clone(), node_name, about, asks));
         let mut instances = Vec::new();
         for (name, model) in &brain.models {
-            for number in 1..=model.instances.unwrap_or(1).max(1) {
-                let instance = Name::sanitized(&format!("{}-{name}-{number}", brain.brain.name));
+            for number in 1..=model.instances() {
+                let instance = Name::sanitized(&brain.instance(name, number));
                 instances.push(instance.clone());
                 let preparation = Preparation {
                     brain: brain.clone(),
@@ -122,16 +122,15 @@ impl Node {
         &self.instances
     }
 
-    /// Waits until every model of this node serves; tells each change of state to `on_change`.
-    ///
-    /// # Errors
-    /// The first model that goes down before it ever served, after it has been tried `tries` times.
-    pub async fn wait_ready(&self, tries: u32, mut on_change: impl FnMut(&Presence)) -> Result<(), Presence> {
+    /// Waits until every model of this node serves or lies down after it was tried `tries` times, and gives those that
+    /// do not serve; tells each change of state to `on_change`.
+    pub async fn settled(&self, tries: u32, mut on_change: impl FnMut(&Presence)) -> Vec<Presence> {
         let mut last: BTreeMap<Name, (ModelState, u32)> = BTreeMap::new();
         loop {
             // From here on no change is missed, though the look at the roster takes a while.
             let changed = self.roster.changed();
             let mut ready = 0;
+            let mut down = Vec::new();
             for instance in &self.instances {
                 let Some(presence) = self.roster.lock().get(instance).cloned() else { continue };
                 let now = (presence.state, presence.restarts);
@@ -140,12 +139,12 @@ impl Node {
                 }
                 match presence.state {
                     ModelState::Ready => ready += 1,
-                    ModelState::Backoff | ModelState::Failed if presence.restarts >= tries => return Err(presence),
+                    ModelState::Backoff | ModelState::Failed if presence.restarts >= tries => down.push(presence),
                     _ => {}
                 }
             }
-            if ready == self.instances.len() {
-                return Ok(());
+            if ready + down.len() == self.instances.len() {
+                return down;
             }
             changed.await;
         }

@@ -1,9 +1,10 @@
 //! How does `megabrain up` run a nats-server of its own?
 
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use megabrain_schemas::Name;
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +21,11 @@ const CONFIG: &str = include_str!("../../../nats.conf");
 const USUAL_PORT: u16 = 4222;
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
+/// The first delay before the server is started again; it doubles with every death, up to the longest.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// After a life of so long, the next death counts as the first again.
+const HEALTHY: Duration = Duration::from_secs(30);
 
 /// A nats-server of our own. It is started again when it dies; dropping this stops it.
 pub struct Server {
@@ -38,6 +44,9 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another server keeps its streams there: two in one store would damage it.
+    #[error("the bus of another brain keeps its streams in {0}: stop that brain, or name another `store` in [bus]")]
+    StoreTaken(PathBuf),
     /// Somebody else listens on the port of the brain file, or may not listen there.
     #[error("port {port}, which [bus] names, cannot be had: {source}; without `port` a free one is taken")]
     Port {
@@ -91,7 +100,7 @@ impl Server {
     /// Starts `program` at the connection's address and waits until it listens.
     ///
     /// # Errors
-    /// It cannot be started, or does not listen in time.
+    /// Its store is in use; it cannot be started, or does not listen in time.
     pub async fn start(
         program: &Path,
         connection: &Connection,
@@ -105,6 +114,7 @@ impl Server {
             move |source| ServerError::File { path, source }
         };
         std::fs::create_dir_all(&store).map_err(file(&store))?;
+        let lock = lock(&store)?;
         let config = match &table.config {
             Some(config) => config.clone(),
             None => {
@@ -141,7 +151,7 @@ impl Server {
         let child = spawn().map_err(|source| ServerError::Start { program: program.to_owned(), source })?;
         let (stop, stopped) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
-        tokio::spawn(keep_alive(child, spawn, stopped, ending));
+        tokio::spawn(keep_alive(child, spawn, stopped, (ending, lock)));
         let server = Self { stop: Some(stop), ended: Some(ended) };
         if !listens(port).await {
             return Err(ServerError::Silent { program: program.to_owned(), port, log });
@@ -158,6 +168,18 @@ impl Server {
     }
 }
 
+/// Makes the store ours until the returned file is closed, or this process ends.
+fn lock(store: &Path) -> Result<File, ServerError> {
+    let path = store.join(".lock");
+    let file = |source| ServerError::File { path: path.clone(), source };
+    let lock = File::create(&path).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(ServerError::StoreTaken(store.to_owned())),
+        Err(TryLockError::Error(source)) => Err(file(source)),
+    }
+}
+
 async fn listens(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let heard = async {
@@ -168,17 +190,21 @@ async fn listens(port: u16) -> bool {
     tokio::time::timeout(START, heard).await.is_ok()
 }
 
-/// Starts the server again when it dies, until told to stop.
+/// Starts the server again when it dies, until told to stop. What is `held` is dropped once it has ended for good.
 async fn keep_alive(
     mut child: tokio::process::Child,
     spawn: impl Fn() -> std::io::Result<tokio::process::Child>,
     mut stopped: oneshot::Receiver<()>,
-    _ending: oneshot::Sender<()>,
+    _held: (oneshot::Sender<()>, File),
 ) {
-    let mut delay = Duration::from_millis(100);
+    let mut delay = FIRST_DELAY;
     loop {
+        let started = Instant::now();
         tokio::select! {
             status = child.wait() => {
+                if started.elapsed() >= HEALTHY {
+                    delay = FIRST_DELAY;
+                }
                 tracing::error!(?status, restart_in = ?delay, "nats-server ended");
             }
             _ = &mut stopped => {
@@ -194,7 +220,7 @@ async fn keep_alive(
                 () = tokio::time::sleep(delay) => {}
                 _ = &mut stopped => return,
             }
-            delay = (delay * 2).min(Duration::from_secs(10));
+            delay = (delay * 2).min(LONGEST_DELAY);
             match spawn() {
                 Ok(started) => {
                     child = started;

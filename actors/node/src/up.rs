@@ -1,5 +1,6 @@
 //! `megabrain up`: how does a brain run in the foreground?
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use crate::check::{self, PlanArgs};
 use crate::cli::Globals;
 use crate::node::Node;
 use crate::pull::{Options, Puller, Reporter};
+
+/// A model that fails so often at the start is not waited for any more.
+const TRIES: u32 = 3;
 
 /// Start a brain: its bus, its router and all its models; stay until Ctrl-C.
 ///
@@ -58,40 +62,50 @@ pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
-    println!("bus      {}{}", node.connection.url, own(&node));
+    println!("bus      {} ({})", node.connection.url, whose(&node));
     println!("node     {} (process {})", brain.brain.name, std::process::id());
     tokio::select! {
-        ready = node.wait_ready(3, |presence| println!("{}", line(presence))) => match ready {
-            Ok(()) => println!("ready    {} models in {:.1} s; Ctrl-C stops", node.instances().len(), began.elapsed().as_secs_f64()),
-            Err(presence) => println!("{}\nthe rest of the brain works; this model is tried again with growing delay", line(&presence)),
-        },
-        _ = interrupt.recv() => return stop(node, drain, &mut interrupt).await,
-        _ = terminate.recv() => return stop(node, drain, &mut interrupt).await,
-    }
-    tokio::select! {
+        () = tell_coming_up(&node, began) => {}
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    stop(node, drain, &mut interrupt).await
-}
-
-async fn stop(
-    node: Node,
-    drain: std::time::Duration,
-    again: &mut tokio::signal::unix::Signal,
-) -> anyhow::Result<ExitCode> {
     println!("stopping: what runs is finished first (Ctrl-C again: at once)");
     tokio::select! {
         () = node.stop(drain) => {}
         // Every child dies with this process.
-        _ = again.recv() => return Ok(ExitCode::from(130)),
+        _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+        _ = terminate.recv() => return Ok(ExitCode::from(143)),
     }
     println!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-fn own(node: &Node) -> String {
-    node.published().map(|path| format!(" (our own; address and passwords in {})", path.display())).unwrap_or_default()
+/// Prints how the models come up, until each of them serves or has been given up on for now; never returns.
+async fn tell_coming_up(node: &Node, began: Instant) {
+    let mut told = BTreeSet::new();
+    // What is tried again in vain says the same each time: once is enough.
+    let tell = |presence: &Presence| {
+        let line = line(presence);
+        if !told.contains(&line) {
+            println!("{line}");
+            told.insert(line);
+        }
+    };
+    let down = node.settled(TRIES, tell).await;
+    let ready = node.instances().len() - down.len();
+    println!("ready    {ready} models in {:.1} s; Ctrl-C stops", began.elapsed().as_secs_f64());
+    if !down.is_empty() {
+        let names: Vec<&str> = down.iter().map(|presence| presence.model.as_str()).collect();
+        println!("down     {}: tried again with growing delay", names.join(", "));
+    }
+    std::future::pending().await
+}
+
+fn whose(node: &Node) -> String {
+    match node.published() {
+        Some(path) => format!("our own; address and passwords in {}", path.display()),
+        None => "joined, as NATS_URL says".to_owned(),
+    }
 }
 
 /// One line about one instance: what, where, with what memory.

@@ -1,8 +1,6 @@
-//! What was found, on one clock, and how is it put to a model?
+//! What was found, on the clock of its attachment?
 
-use std::fmt::Write as _;
-
-use megabrain_schemas::{AttachmentReply, Codec, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
+use megabrain_schemas::{AttachmentReply, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
 
 use crate::plan::PlannedLeg;
 
@@ -15,14 +13,11 @@ const WORTH_A_WORD: f32 = 0.1;
 /// # Errors
 /// `engine` if the answer is not what its capability promises.
 pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
-    let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
-    let codec = Codec::detect(None, body).map_err(unreadable)?;
-    let found = match leg.capability.as_str() {
-        "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)),
-        "see" => codec.decode(body).map(|reply| seen_by(&leg.model, attachment, &reply)),
-        _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)),
+    let mut found = match leg.capability.as_str() {
+        "transcribe" => heard(&leg.model, attachment, leg.read(body)?),
+        "see" => seen_by(&leg.model, attachment, &leg.read(body)?),
+        _ => told(&leg.model, attachment, leg.read(body)?),
     };
-    let mut found = found.map_err(unreadable)?;
     if let Some(at_ms) = leg.at_ms {
         found.iter_mut().for_each(|item| shift(item, at_ms));
     }
@@ -84,68 +79,11 @@ fn told(model: &Name, attachment: usize, reply: AttachmentReply) -> Vec<Evidence
     reply.text.into_iter().map(evidence).collect()
 }
 
-/// What is put to a model: the question with the evidence; without a written question, what was heard is the question.
-pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = &'e Evidence>) -> String {
-    let mut evidence = evidence.peekable();
-    let Some(question) = question else { return evidence.map(|item| item.text.as_str()).collect::<Vec<_>>().join(" ") };
-    if evidence.peek().is_none() {
-        return question.to_owned();
-    }
-    let mut prompt = String::from("Here is what was found in the attachments.\n");
-    for item in evidence {
-        let kind = match item.modality {
-            Modality::Audio => "heard",
-            Modality::Image => "seen",
-            Modality::Text => "read",
-        };
-        // Writing to a String does not fail.
-        let _ = match (item.t0_ms, item.t1_ms) {
-            (Some(from), Some(to)) => {
-                writeln!(
-                    prompt,
-                    "[{kind}, attachment {}, {} to {}] {}",
-                    item.attachment,
-                    clock(from),
-                    clock(to),
-                    item.text
-                )
-            }
-            _ => writeln!(prompt, "[{kind}, attachment {}] {}", item.attachment, item.text),
-        };
-    }
-    let _ = write!(prompt, "\n{question}");
-    prompt
-}
-
-fn clock(milliseconds: f64) -> String {
-    let tenths = (milliseconds.max(0.0) / 100.0).round() as u64;
-    let (minutes, seconds) = (tenths / 600, tenths % 600);
-    format!("{minutes:02}:{:02}.{}", seconds / 10, seconds % 10)
-}
-
 #[cfg(test)]
 mod tests {
     use megabrain_schemas::{Classified, Read};
 
     use super::*;
-
-    fn item(attachment: usize, t0: Option<f64>, text: &str) -> Evidence {
-        Evidence {
-            attachment,
-            modality: Modality::Audio,
-            model: Name::new("whisper").unwrap(),
-            t0_ms: t0,
-            t1_ms: t0.map(|t0| t0 + 500.0),
-            text: text.into(),
-            confidence: None,
-        }
-    }
-
-    #[test]
-    fn without_a_written_question_what_was_heard_is_the_question() {
-        let all = [item(0, Some(10.0), "a"), item(0, Some(900.0), "b"), item(1, Some(0.0), "c")];
-        assert_eq!(prompt(None, all.iter()), "a b c");
-    }
 
     #[test]
     fn of_a_picture_the_text_and_the_likely_classes_are_evidence() {
@@ -165,17 +103,5 @@ mod tests {
             ["text: BERTH 42", "looks like: cat", "looks like: lynx"]
         );
         assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["looks like: barbell"]);
-    }
-
-    #[test]
-    fn a_minute_is_never_sixty_seconds() {
-        assert_eq!([clock(0.0), clock(59_960.0), clock(61_500.0)], ["00:00.0", "01:00.0", "01:01.5"]);
-    }
-
-    #[test]
-    fn a_written_question_comes_after_the_evidence() {
-        let text = prompt(Some("Who?"), [item(0, Some(61_500.0), "hello")].iter());
-        assert!(text.contains("[heard, attachment 0, 01:01.5 to 01:02.0] hello"), "{text}");
-        assert!(text.ends_with("Who?"));
     }
 }

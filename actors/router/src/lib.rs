@@ -19,6 +19,7 @@ mod open_asks;
 mod plan;
 mod policy;
 mod probe;
+mod prompt;
 mod router;
 mod split;
 mod timeline;

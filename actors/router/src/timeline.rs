@@ -34,13 +34,18 @@ fn end_of(film: &Film, t0: f64) -> f64 {
     later.min_by(f64::total_cmp).unwrap_or(t0)
 }
 
+/// A text without its blanks: readers see them on one picture and not on the next.
+fn letters(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
 /// Makes one of what the same model says of pictures that follow each other. Expects them sorted.
 fn merge(evidence: &mut Vec<Evidence>) {
     let mut merged: Vec<Evidence> = Vec::with_capacity(evidence.len());
     // The last one with this text that may go on.
     let mut last: BTreeMap<(usize, String, String), usize> = BTreeMap::new();
     for item in evidence.drain(..) {
-        let key = (item.attachment, item.model.to_string(), item.text.clone());
+        let key = (item.attachment, item.model.to_string(), letters(&item.text));
         if item.modality == Modality::Image
             && let (Some(t0), Some(t1)) = (item.t0_ms, item.t1_ms)
         {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use megabrain_bus::{BlobStore, Bus};
-use megabrain_schemas::{BlobRef, Fault, Name};
+use megabrain_schemas::{BlobRef, Fault, Name, subject};
 
+use crate::Listening;
 use crate::driver::Event;
 use crate::open::OpenWork;
 
@@ -81,6 +82,21 @@ impl Host {
     /// Stores bytes for a work, blocking the calling thread; gives up when the work is interrupted.
     pub(crate) fn put_blob(&self, bytes: &[u8], work: &OpenWork) -> Result<BlobRef, Fault> {
         self.wait_for(work, async { self.store().await?.put(bytes).await })
+    }
+
+    /// Hears what is published for a work, blocking the calling thread until the server knows.
+    pub(crate) fn listen(
+        &self,
+        work: &OpenWork,
+        heard: impl FnMut(Bytes) + Send + 'static,
+    ) -> Result<Listening, Fault> {
+        let subject = subject::live(&work.work);
+        let messages = self.wait_for(work, async {
+            let messages = self.0.bus.subscribe(&subject, None).await?;
+            self.0.bus.flush().await?;
+            Ok(messages)
+        })?;
+        Ok(Listening::begin(&self.0.runtime, subject, messages, heard))
     }
 
     fn wait_for<T>(&self, work: &OpenWork, done: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -9,6 +9,7 @@ use megabrain_bus::Responder;
 use megabrain_schemas::{AttachmentRequest, BlobRef, Capability, Codec, Fault, FaultKind, Media, Name, Request};
 use serde::Serialize;
 
+use crate::Listening;
 use crate::host::Host;
 use crate::open::{Open, OpenWork};
 
@@ -98,6 +99,18 @@ impl Job {
     /// it does: what was stored by then stays to the end of its life.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobRef, Fault> {
         self.host.put_blob(bytes, &self.open)
+    }
+
+    /// Hears what the caller publishes for this job while it runs, on [`megabrain_schemas::subject::live`] of its work.
+    /// The server knows of it when this returns, so the caller may be told to begin.
+    ///
+    /// `heard` gets every message in order, on the thread that serves the whole process: it only puts it aside. There is
+    /// no bound but the one it keeps.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away; what [`Job::interruption`] says, soon after it does.
+    pub fn listen(&self, heard: impl FnMut(Bytes) + Send + 'static) -> Result<Listening, Fault> {
+        self.host.listen(&self.open, heard)
     }
 
     /// Why this job should end now without an answer, if it should: cancelled, past its deadline, caller gone.

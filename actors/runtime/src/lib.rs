@@ -12,6 +12,7 @@ mod engine;
 mod host;
 mod intake;
 mod job;
+mod live;
 mod open;
 mod options;
 mod report;
@@ -25,6 +26,7 @@ pub use about::resident_bytes;
 pub use engine::{Engine, Gauges, LoadError, Profile, STEP_BOUND, Step};
 pub use host::{Host, Waker};
 pub use job::{Attached, Interrupt, Job};
+pub use live::Listening;
 pub use options::{Options, bus_credentials};
 pub use run::run;
 

@@ -13,7 +13,7 @@ use crate::abort::Stop;
 use crate::collect::{Limits, duration};
 use crate::decode::decode;
 use crate::engine::load;
-use crate::transcribe::defaults;
+use crate::hear::defaults;
 
 /// Whisper called directly on one file.
 #[derive(Debug, Parser)]

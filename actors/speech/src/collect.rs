@@ -127,7 +127,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-fn peak(samples: &[f32]) -> f32 {
+pub(crate) fn peak(samples: &[f32]) -> f32 {
     samples.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
 }
 

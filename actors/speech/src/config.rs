@@ -9,7 +9,7 @@ use whisper_rs::WhisperContextParameters;
 
 use crate::collect::Limits;
 
-/// Most jobs at once: each state of a model takes memory of its own.
+/// Most sounds at once, and most states: each takes memory of its own.
 const MAX_SLOTS: usize = 64;
 
 /// A speech model's table of the brain file.
@@ -18,25 +18,41 @@ const MAX_SLOTS: usize = 64;
 pub(crate) struct Config {
     /// Path of the weights, a Whisper model in ggml format (`ggml-tiny.en.bin`).
     pub(crate) weights: PathBuf,
-    /// Sounds that are transcribed at the same time, on the same weights. They share the threads. Default 2.
+    /// Sounds that are worked on at the same time: files, clips and live ones. They share the states. Default 8.
     #[serde(default = "default_slots")]
     pub(crate) slots: usize,
+    /// Pieces of them, of up to thirty seconds, that are heard at the same time, on the same weights. They share the
+    /// threads. With two or more, one is kept for sounds of one piece. Default 2.
+    #[serde(default = "default_states")]
+    pub(crate) states: usize,
     /// Language of sounds whose request names none, ISO 639-1. Default: the model finds out.
     #[serde(default)]
     pub(crate) language: Option<String>,
-    /// The longest sound that is taken. One hour takes 230 MB while it is worked on, in each slot. Default `"1h"`.
+    /// The longest sound that is taken. One hour takes 230 MB while it is worked on, in each slot.
+    /// Default `"1h"`.
     #[serde(default = "default_max_audio", with = "humantime_serde")]
     pub(crate) max_audio: Duration,
     /// Sound whose peak is below this, in dB below full scale, is silence. Default -60.
     #[serde(default = "default_silence_dbfs")]
     pub(crate) silence_dbfs: f32,
+    /// Leaves out silences of more than a second, in which nobody speaks; times stay those of the whole. Default true.
+    #[serde(default = "default_skip_silence")]
+    pub(crate) skip_silence: bool,
     /// Where the weights live: `"ram"`, `"auto"`, and in a build for cards the name of one (`"cuda0"`). Default `"auto"`.
     #[serde(default = "default_device")]
     pub(crate) device: String,
 }
 
 fn default_slots() -> usize {
+    8
+}
+
+fn default_states() -> usize {
     2
+}
+
+fn default_skip_silence() -> bool {
+    true
 }
 
 fn default_max_audio() -> Duration {
@@ -61,8 +77,10 @@ const CARDS: [(&str, &str, bool); 3] = [
 impl Config {
     /// Checks what the types do not say.
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        if !(1..=MAX_SLOTS).contains(&self.slots) {
-            return Err(LoadError::Config(format!("slots is {}: 1 to {MAX_SLOTS} can be", self.slots)));
+        for (name, count) in [("slots", self.slots), ("states", self.states)] {
+            if !(1..=MAX_SLOTS).contains(&count) {
+                return Err(LoadError::Config(format!("{name} is {count}: 1 to {MAX_SLOTS} can be")));
+            }
         }
         if self.max_audio.is_zero() {
             return Err(LoadError::Config("max_audio is zero: no sound would be taken".to_owned()));

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::resample::SAMPLE_RATE;
 
 /// The most that the model hears at once.
-const WINDOW: usize = 30 * SAMPLE_RATE;
+pub(crate) const WINDOW: usize = 30 * SAMPLE_RATE;
 /// How far back from the end of a window a quiet place is looked for.
 const SEARCH: usize = 10 * SAMPLE_RATE;
 /// No piece but the only one is shorter: a few syllables without their neighbours are heard wrongly.

@@ -1,4 +1,4 @@
-//! What is Whisper to the runtime? One set of weights, and a worker with a state of its own for each slot.
+//! What is Whisper to the runtime? One set of weights, some states to compute with, and a worker for each slot.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,8 +14,9 @@ use crate::collect::Limits;
 use crate::config::Config;
 use crate::cores::Cores;
 use crate::desk::Desk;
+use crate::hear::Transcriber;
 use crate::language::Languages;
-use crate::transcribe::Transcriber;
+use crate::pool::Pool;
 use crate::weights;
 use crate::worker::Worker;
 
@@ -30,9 +31,11 @@ pub(crate) struct Speech {
 }
 
 /// What the workers share.
-#[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) pool: Pool<Transcriber>,
     pub(crate) limits: Limits,
+    /// False: long silences are heard as well.
+    pub(crate) skips_silence: bool,
     pub(crate) languages: Languages,
     /// Language of sounds whose request names none.
     pub(crate) language: Option<&'static str>,
@@ -76,7 +79,14 @@ impl Engine for Speech {
             Some(asked) => languages.choose(Some(asked)).map_err(|fault| LoadError::Config(fault.message))?,
             None => languages.only(),
         };
+        let mut states = Vec::with_capacity(config.states);
+        for count in 1..=config.states {
+            states.push(Transcriber::new(&context).map_err(LoadError::Engine)?);
+            host.progress(count as f32 / config.states as f32);
+        }
         let shared = Arc::new(Shared {
+            pool: Pool::new(states),
+            skips_silence: config.skip_silence,
             limits: config.limits(),
             languages,
             language,
@@ -88,11 +98,9 @@ impl Engine for Speech {
         let mut workers = Vec::with_capacity(config.slots);
         let desks: Vec<Arc<Desk>> = (0..config.slots).map(|_| Arc::default()).collect();
         for (slot, desk) in desks.iter().enumerate() {
-            let transcriber = Transcriber::new(&context).map_err(LoadError::Engine)?;
-            let (worker, inbox) = (Worker::new(transcriber, desk.clone(), shared.clone()), inbox.clone());
+            let (worker, inbox) = (Worker::new(desk.clone(), shared.clone()), inbox.clone());
             let thread = thread::Builder::new().name(format!("whisper-{slot}")).spawn(move || serve(worker, &inbox));
             workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
-            host.progress((slot + 1) as f32 / config.slots as f32);
         }
         Ok(Self { jobs: Some(jobs), workers, desks, shared, device })
     }
@@ -150,9 +158,15 @@ fn serve(mut worker: Worker, inbox: &Mutex<Receiver<Job>>) {
     loop {
         // One idle worker waits for a job, the others for the lock; which of them gets the next does not matter.
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => worker.work(job),
-            Err(_) => return,
-        }
+        let Ok(job) = job else { return };
+        // On a thread of its own for each job: with it ends the team of threads that OpenMP gave it. libgomp counts the
+        // threads of all teams, idle ones too, and once they outnumber the cores none of them spins for more than an
+        // instant: a transcription alone then took a tenth longer.
+        thread::scope(|scope| {
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            // If it cannot be started, the job is dropped, which answers `worker_lost`.
+            thread::Builder::new().name(name).spawn_scoped(scope, || worker.work(job)).map(|working| working.join())
+        })
+        .map_or_else(|error| tracing::warn!(%error, "cannot start a thread"), drop);
     }
 }

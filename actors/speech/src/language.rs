@@ -31,6 +31,16 @@ impl Languages {
         }
     }
 
+    /// Refuses to translate where the model cannot: it would write down what it takes for English.
+    pub(crate) fn check_translate(&self, is_asked: bool) -> Result<(), Fault> {
+        match (is_asked, self.only()) {
+            (true, Some(only)) => Err(Fault::invalid(format!(
+                "`translate`: this model knows only `{only}` and cannot translate; ask a multilingual one"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The code of whisper.cpp's language number `id`.
     pub(crate) fn by_id(&self, id: i32) -> Option<&'static str> {
         self.known.get(usize::try_from(id).ok()?).copied()
@@ -86,5 +96,15 @@ mod tests {
         let fault = english.choose(Some("de")).unwrap_err();
         assert_eq!(fault.kind, FaultKind::InvalidRequest);
         assert!(fault.message.contains("only `en`"), "{fault}");
+    }
+
+    #[test]
+    fn an_english_model_refuses_to_translate() {
+        let (english, many) = (Languages { known: vec!["en"] }, Languages { known: vec!["en", "de"] });
+        let fault = english.check_translate(true).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::InvalidRequest);
+        assert!(fault.message.contains("`translate`") && fault.message.contains("multilingual"), "{fault}");
+        english.check_translate(false).unwrap();
+        many.check_translate(true).unwrap();
     }
 }

@@ -1,18 +1,26 @@
 //! Megabrain's ears: Whisper as a model actor. Serves `transcribe`.
 
 mod abort;
+mod activity;
 mod bare;
 mod collect;
+mod condense;
 mod config;
 mod cores;
 mod cut;
 mod decode;
 mod desk;
+mod ears;
 mod engine;
+mod hear;
+mod inbox;
 mod language;
+mod live;
+mod pool;
 mod resample;
 mod transcribe;
 mod weights;
+mod words;
 mod worker;
 
 #[cfg(test)]

@@ -2,54 +2,73 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use megabrain_runtime::{Interrupt, Job};
-use megabrain_schemas::{Fault, FaultKind, TranscribeFrame, TranscribeReply, TranscribeRequest};
+use megabrain_schemas::{Fault, FaultKind, LiveSound, TextFormat, TranscribeFrame, TranscribeReply, TranscribeRequest};
 
 use crate::abort::Stop;
-use crate::collect::duration;
+use crate::condense::Condensed;
 use crate::decode::decode;
 use crate::desk::Desk;
+use crate::ears::Ears;
 use crate::engine::Shared;
-use crate::transcribe::{Task, Transcriber, Transcript};
+use crate::hear::Wish;
+use crate::inbox::Inbox;
+use crate::live::{LiveTask, follow};
+use crate::transcribe::{Task, Transcript, transcribe};
 
 /// Fetches, decodes and transcribes, one job at a time.
 pub(crate) struct Worker {
-    transcriber: Transcriber,
     desk: Arc<Desk>,
     shared: Arc<Shared>,
 }
 
-/// What a job wants transcribed.
-struct Sound {
-    samples: Vec<f32>,
-    language: Option<&'static str>,
-    is_stream: bool,
+/// What a job wants.
+struct Order {
+    wish: Wish,
+    format: TextFormat,
+    sound: Sound,
+}
+
+/// Where its sound is.
+enum Sound {
+    /// Here; segments are sent as they are ready if `is_stream`.
+    Whole { sound: Condensed, is_stream: bool },
+    /// It is to come.
+    Live(LiveSound),
 }
 
 impl Worker {
-    pub(crate) fn new(transcriber: Transcriber, desk: Arc<Desk>, shared: Arc<Shared>) -> Self {
-        Self { transcriber, desk, shared }
+    pub(crate) fn new(desk: Arc<Desk>, shared: Arc<Shared>) -> Self {
+        Self { desk, shared }
     }
 
     /// Works on a job until it is answered.
     pub(crate) fn work(&mut self, job: Job) {
         let interrupt = job.interrupt_handle();
-        let sound = match self.read(&job, &interrupt) {
-            Ok(sound) => sound,
+        let order = match self.read(&job, &interrupt) {
+            Ok(order) => order,
             Err(stop) => return end(job, stop),
         };
-        self.desk.put(job);
-        let outcome = self.transcribe(&sound, &interrupt);
+        let outcome = match &order.sound {
+            Sound::Whole { sound, is_stream } => {
+                self.desk.put(job);
+                self.transcribe(sound, order.wish, *is_stream, &interrupt)
+            }
+            Sound::Live(live) => self.follow(job, live, order.wish, &interrupt),
+        };
         // Gone from the desk, it is answered already.
         let Some(job) = self.desk.take() else { return };
         match outcome {
-            Ok(transcript) => {
+            Ok((transcript, length)) => {
+                let language = transcript.language.or(self.shared.languages.only()).unwrap_or("en");
+                let text = transcript.text.trim().to_owned();
                 let queued_ms = milliseconds(job.queued());
                 job.answer(&TranscribeReply {
-                    text: transcript.text,
-                    language: transcript.language.to_owned(),
-                    duration_ms: milliseconds(duration(sound.samples.len())),
+                    text: order.format.render(text, &transcript.segments),
+                    language: language.to_owned(),
+                    duration_ms: milliseconds(length),
                     segments: transcript.segments,
                     queued_ms,
                 });
@@ -59,31 +78,79 @@ impl Worker {
     }
 
     /// Everything but the model's part.
-    fn read(&self, job: &Job, interrupt: &Interrupt) -> Result<Sound, Stop> {
+    fn read(&self, job: &Job, interrupt: &Interrupt) -> Result<Order, Stop> {
         let request = job.request::<TranscribeRequest>()?;
         // What can be refused is refused before anything is fetched.
         let asked = self.shared.languages.choose(request.language.as_deref())?;
-        let bytes = job.media(&request.audio, "audio")?;
-        let samples = decode(&bytes, &self.shared.limits, &|| interrupt.is_due())?;
-        Ok(Sound { samples, language: asked.or(self.shared.language), is_stream: request.stream })
+        self.shared.languages.check_translate(request.translate)?;
+        let language = asked.or(self.shared.language);
+        let wish = Wish { language, translate: request.translate, words: request.words };
+        let sound = match request.live {
+            Some(live) => Sound::Live(live),
+            None => {
+                let bytes = job.media(&request.audio, "audio")?;
+                let samples = decode(&bytes, &self.shared.limits, &|| interrupt.is_due())?;
+                let sound = if self.shared.skips_silence {
+                    Condensed::of(samples, &|| interrupt.is_due())?
+                } else {
+                    Condensed::whole(samples)
+                };
+                Sound::Whole { sound, is_stream: request.stream }
+            }
+        };
+        Ok(Order { wish, format: request.format, sound })
     }
 
-    fn transcribe(&mut self, sound: &Sound, interrupt: &Interrupt) -> Result<Transcript, Stop> {
+    fn transcribe(
+        &self,
+        sound: &Condensed,
+        wish: Wish,
+        is_stream: bool,
+        interrupt: &Interrupt,
+    ) -> Result<(Transcript, Duration), Stop> {
         let task = Task {
-            samples: &sound.samples,
-            language: sound.language,
+            sound,
+            wish,
             limits: &self.shared.limits,
-            cores: &self.shared.cores.enter(),
+            pool: &self.shared.pool,
+            cores: &self.shared.cores,
             is_due: &|| interrupt.is_due(),
         };
-        let transcript = self.transcriber.transcribe(&task, &mut |segment| {
-            if sound.is_stream {
-                self.desk.with(|job| job.frame(&TranscribeFrame { segment: segment.clone() }));
+        let transcript = transcribe(&task, &mut |segment| {
+            if is_stream {
+                self.desk.with(|job| job.frame(&TranscribeFrame::of(segment.clone())));
             }
         })?;
+        self.note_rate(&transcript);
+        Ok((transcript, sound.length()))
+    }
+
+    /// Leaves the job on the desk, however it ends.
+    fn follow(
+        &self,
+        job: Job,
+        live: &LiveSound,
+        wish: Wish,
+        interrupt: &Interrupt,
+    ) -> Result<(Transcript, Duration), Stop> {
+        let inbox = Arc::new(Inbox::new(live.rate));
+        let heard = inbox.clone();
+        let listening = job.listen(move |message| heard.put(message));
+        self.desk.put(job);
+        let listening = listening?;
+        let ears = Ears::new(live, inbox, &self.shared.limits)?;
+        let publish_to = Some(listening.subject().to_owned());
+        self.desk.with(|job| job.frame(&TranscribeFrame { publish_to, ..TranscribeFrame::default() }));
+        let task =
+            LiveTask { wish, pool: &self.shared.pool, cores: &self.shared.cores, is_due: &|| interrupt.is_due() };
+        let (transcript, length) = follow(&task, ears, &mut |frame| self.desk.with(|job| job.frame(&frame)))?;
+        self.note_rate(&transcript);
+        Ok((transcript, length))
+    }
+
+    fn note_rate(&self, transcript: &Transcript) {
         let rate = transcript.tokens as f32 / transcript.took.as_secs_f32().max(f32::EPSILON);
         self.shared.tokens_per_second.store(rate.to_bits(), Ordering::Relaxed);
-        Ok(transcript)
     }
 }
 
@@ -97,6 +164,6 @@ fn end(job: Job, stop: Stop) {
 }
 
 /// As results are written: with a fraction, to the microsecond.
-fn milliseconds(time: std::time::Duration) -> f64 {
+fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }

@@ -35,7 +35,7 @@ impl Speech {
             t0_ms: self.milliseconds(start),
             t1_ms: self.milliseconds(end),
             text: text.to_owned(),
-            confidence: None,
+            ..Segment::default()
         };
         self.segments.push(segment.clone());
         (before..end, segment)

@@ -87,6 +87,7 @@ pub(crate) fn document(messages: &[MessageType]) -> Result<String, Box<dyn Error
     }
     house.attachment();
     house.cancel();
+    house.live();
     house.events();
     let document = json!({
         "asyncapi": "3.0.0",
@@ -194,6 +195,13 @@ impl House {
         self.operation("cancel", "receive", "cancel", what, None, &["cancel"]);
     }
 
+    fn live(&mut self) {
+        let what = "Sound that is published while it is recorded, for a `transcribe` with `live`: whole samples, signed, 16 bits, \
+                    little-endian, one channel. An empty message ends it.";
+        self.channel("live", json!("mb.v1.live.{work}"), what, &[]);
+        self.operation("live", "receive", "live", what, None, &[]);
+    }
+
     fn events(&mut self) {
         for (kind, what, message) in EVENTS {
             let name = format!("event_{kind}");
@@ -289,7 +297,7 @@ fn parameters() -> Value {
     json!({
         "model": { "description": "A model's name: one token, [A-Za-z0-9_-]{1,64}." },
         "instance": { "description": "An instance of a model, unique in the brain: one token." },
-        "capability": { "description": "A capability that an actor has announced: one token, none of ask, cancel, event, job." },
+        "capability": { "description": "A capability that an actor has announced: one token, none of ask, cancel, event, job, live." },
         "work": { "description": "The work's id: one token." },
         "job": { "description": "The job's id: one token." },
         "who": { "description": "The instance, or the node, that tells: one token." },

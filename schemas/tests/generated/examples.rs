@@ -201,18 +201,32 @@ fn chatting() -> Made<Vec<MessageType>> {
 
 fn hearing() -> Made<Vec<MessageType>> {
     let request = TranscribeRequest {
-        model: None,
         audio: Media::inline("audio/wav", sound()),
         language: Some("en".into()),
-        stream: false,
-        deadline_ms: None,
-        work: None,
+        ..TranscribeRequest::default()
+    };
+    let live = TranscribeRequest {
+        live: Some(LiveSound { rate: 48_000, idle_ms: 5000 }),
+        translate: true,
+        words: true,
+        format: TextFormat::Vtt,
+        stream: true,
+        ..TranscribeRequest::default()
     };
     let segment = Segment {
         t0_ms: 0.0,
         t1_ms: 3200.5,
         text: "Could you reserve berth forty-two".into(),
         confidence: Some(0.9375),
+        words: Vec::new(),
+    };
+    let word = |t0_ms, t1_ms, text: &str| Word { t0_ms, t1_ms, text: text.into(), confidence: 0.875 };
+    let partial = Segment {
+        t0_ms: 0.0,
+        t1_ms: 640.0,
+        text: "Could you".into(),
+        words: vec![word(0.0, 320.0, "Could"), word(320.0, 640.0, "you")],
+        ..segment.clone()
     };
     let reply = TranscribeReply {
         text: segment.text.clone(),
@@ -228,20 +242,29 @@ fn hearing() -> Made<Vec<MessageType>> {
         format: AudioFormat::Wav,
         stream: false,
     };
-    let said = Segment { t0_ms: 0.0, t1_ms: 2960.0, text: speak.text.clone(), confidence: None };
+    let said = Segment { t1_ms: 2960.0, text: speak.text.clone(), ..Segment::default() };
     let spoken = SpeakReply { audio: Media::inline("audio/wav", sound()), duration_ms: 2960.0, segments: vec![said] };
     Ok(vec![
-        MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?.plain("", &request)?,
+        MessageType::new::<TranscribeRequest>("transcribe_request", Part::Request)?
+            .plain("", &request)?
+            .plain("live", &live)?,
         MessageType::new::<TranscribeReply>("transcribe_reply", Part::Reply)?.stamped(
             "",
             &end_of("whisper"),
             &reply,
         )?,
-        MessageType::new::<TranscribeFrame>("transcribe_frame", Part::Frame)?.stamped(
-            "",
-            &frame_of("whisper", 0),
-            &TranscribeFrame { segment },
-        )?,
+        MessageType::new::<TranscribeFrame>("transcribe_frame", Part::Frame)?
+            .stamped("", &frame_of("whisper", 0), &TranscribeFrame::of(segment))?
+            .stamped(
+                "listening",
+                &frame_of("whisper", 0),
+                &TranscribeFrame { publish_to: Some(subject::live(&work())), ..TranscribeFrame::default() },
+            )?
+            .stamped(
+                "partial",
+                &frame_of("whisper", 1),
+                &TranscribeFrame { segment: Some(partial), partial: true, publish_to: None },
+            )?,
         MessageType::new::<SpeakRequest>("speak_request", Part::Request)?.plain("", &speak)?,
         MessageType::new::<SpeakReply>("speak_reply", Part::Reply)?.stamped("", &end_of("voice"), &spoken)?.stamped(
             "frame",

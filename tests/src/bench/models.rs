@@ -171,12 +171,9 @@ async fn transcription(bus: &Bus, weights: &Path, rounds: usize, report: &mut Re
 /// The committed clip, to be written down.
 pub(crate) fn transcribe() -> TranscribeRequest {
     TranscribeRequest {
-        model: None,
         audio: Media::inline("audio/wav", media(CLIP)),
         language: Some("en".into()),
-        stream: false,
-        deadline_ms: None,
-        work: None,
+        ..TranscribeRequest::default()
     }
 }
 

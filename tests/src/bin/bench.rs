@@ -17,6 +17,8 @@ mod memory;
 mod models;
 #[path = "../bench/report.rs"]
 mod report;
+#[path = "../bench/speech.rs"]
+mod speech;
 #[path = "../bench/vision.rs"]
 mod vision;
 
@@ -49,6 +51,8 @@ enum Section {
     Fair,
     /// Films: fan-out and join. Part of `senses`.
     Film,
+    /// Speech, against whisper.cpp called by Python. Part of `senses`.
+    Speech,
     /// Pictures, against Python. Part of `senses`.
     Vision,
     /// All senses. Not part of `all`: it needs packages that `make bench-senses` installs.
@@ -59,7 +63,7 @@ enum Section {
 
 impl Section {
     fn includes(self, other: Self) -> bool {
-        let is_sense = matches!(other, Self::Film | Self::Vision);
+        let is_sense = matches!(other, Self::Film | Self::Speech | Self::Vision);
         self == other || (self == Self::All && !is_sense) || (self == Self::Senses && is_sense)
     }
 }
@@ -103,6 +107,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if section.includes(Section::Vision) {
         vision::measure(quick, &mut report).await?;
+    }
+    if section.includes(Section::Speech) {
+        speech::measure(quick, &mut report).await?;
     }
     report.end();
     Ok(())

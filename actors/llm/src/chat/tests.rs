@@ -96,12 +96,11 @@ fn max_tokens_and_a_full_context_end_with_length() {
     let (_, finish, tokens) = answer(&mut engine, request);
     assert_eq!((finish, tokens), (FinishReason::Length, 5));
 
-    let request = ChatRequest { max_tokens: Some(1000), ..ask(&"word ".repeat(200)) };
+    let request = ChatRequest { max_tokens: Some(1000), ..ask("Write a very long story about the sea.") };
     let prompt = engine.task(&request).unwrap().prompt.len();
     let (_, finish, tokens) = answer(&mut engine, request);
-    if finish == FinishReason::Length {
-        assert_eq!(prompt + tokens as usize, 256 + 1, "the last token needs no room");
-    }
+    assert_eq!(finish, FinishReason::Length);
+    assert_eq!(prompt + tokens as usize, 256 + 1, "the last token needs no room");
 }
 
 #[test]
@@ -112,22 +111,6 @@ fn a_prompt_longer_than_the_context_is_refused_with_both_lengths() {
         assert_eq!(fault.kind, FaultKind::InvalidRequest);
         assert!(fault.message.contains("256") && fault.message.contains("tokens"), "{fault}");
     }
-}
-
-#[test]
-fn wrong_requests_are_refused_by_field() {
-    let mut engine = engine(|_| ());
-    let mut refuse = |request: ChatRequest, field: &str| {
-        let fault = engine.task(&request).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::InvalidRequest);
-        assert!(fault.message.contains(field), "{fault}");
-    };
-    refuse(ChatRequest { temperature: Some(-1.0), ..ask("x") }, "`temperature`");
-    refuse(ChatRequest { temperature: Some(f32::NAN), ..ask("x") }, "`temperature`");
-    refuse(ChatRequest { top_p: Some(2.0), ..ask("x") }, "`top_p`");
-    refuse(ChatRequest { max_tokens: Some(0), ..ask("x") }, "`max_tokens`");
-    refuse(ChatRequest { stop: vec![String::new()], ..ask("x") }, "`stop`");
-    refuse(ChatRequest::default(), "`messages`");
 }
 
 #[test]
@@ -166,6 +149,30 @@ fn an_answer_goes_on_while_a_long_prompt_is_read() {
         assert_eq!(gave, [answering], "every step gives the answer a token");
     }
     assert!(steps > 3, "the prompt was read in {steps} steps");
+}
+
+#[test]
+fn a_step_has_room_for_a_chunk_of_a_prompt_beside_every_answer() {
+    // The fewest prompt tokens that a step takes are more than this batch has left beside fifteen answers.
+    let mut engine = engine(|config| (config.batch, config.slots, config.context) = (16, 16, Some(256)));
+    let answers = 15;
+    for _ in 0..answers {
+        let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap();
+        engine.batcher.admit(answer).unwrap();
+    }
+    while engine.batcher.step().len() < answers {}
+
+    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(10))).unwrap();
+    let reading = engine.batcher.admit(long).unwrap();
+    loop {
+        let results = engine.batcher.step();
+        assert!(results.iter().all(|(_, result)| result.as_ref().is_ok_and(|output| output.finish.is_none())));
+        if results.iter().any(|(id, _)| *id == reading) {
+            assert_eq!(results.len(), answers + 1);
+            break;
+        }
+        assert_eq!(results.len(), answers, "every step gives every answer a token");
+    }
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl Need {
 
 /// Several processes share the weights that they map from a file into RAM, and nothing else.
 fn for_instances(share: &mut Share, model: &ModelTable) {
-    let instances = u64::from(model.instances.unwrap_or(1).max(1));
+    let instances = u64::from(model.instances());
     let is_mapped = model.actor.as_str() == LLM && model.setting("mmap").is_none_or(|mmap| mmap != "false");
     if share.place != RAM || !is_mapped {
         share.weights_bytes *= instances;

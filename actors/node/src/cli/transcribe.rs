@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use megabrain_bus::{Bus, Call, Frame, Target};
-use megabrain_schemas::{Capability, Codec, Name, Segment, TranscribeReply, TranscribeRequest};
+use megabrain_schemas::{Capability, Codec, Name, Segment, TextFormat, TranscribeReply, TranscribeRequest};
 
 use crate::cli::ask::ended_early;
 use crate::cli::media::{self, Source};
@@ -20,6 +20,7 @@ use crate::cli::{Globals, format, output, session};
 #[command(after_help = "Examples:\n  \
     megabrain transcribe talk.mp3\n  \
     megabrain transcribe interview.m4a --language de --model whisper\n  \
+    megabrain transcribe talk.mp3 --format srt > talk.srt\n  \
     megabrain transcribe talk.mp3 --no-stream --json | jq -r .text")]
 pub struct TranscribeArgs {
     /// The sound. TYPE=FILE where the extension does not tell
@@ -31,6 +32,15 @@ pub struct TranscribeArgs {
     /// The language spoken, as `en` [default: the model finds out, if it can]
     #[arg(short, long, value_name = "CODE")]
     language: Option<String>,
+    /// Write it down in English, whatever is spoken; takes a multilingual model
+    #[arg(long)]
+    translate: bool,
+    /// A line a word instead of a line a segment; in JSON, each segment's words
+    #[arg(long)]
+    words: bool,
+    /// The whole at the end, as this [default: each segment with its times as soon as it is ready]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Time for everything: 30s, 2m [default: the brain's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
@@ -42,9 +52,33 @@ pub struct TranscribeArgs {
     no_stream: bool,
 }
 
+/// What a transcript is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// What is said and nothing else
+    Text,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+    /// The whole answer, as --no-stream --json
+    Json,
+}
+
+impl Format {
+    fn of_text(self) -> TextFormat {
+        match self {
+            Self::Srt => TextFormat::Srt,
+            Self::Vtt => TextFormat::Vtt,
+            Self::Text | Self::Json => TextFormat::Text,
+        }
+    }
+}
+
 pub(crate) async fn run(args: TranscribeArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let bus = session::connect(globals).await?;
-    session::until_interrupted(&bus, transcribe(&bus, &args, globals.json)).await?;
+    let is_json = globals.json || args.format == Some(Format::Json);
+    session::until_interrupted(&bus, transcribe(&bus, &args, is_json)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,12 +87,13 @@ async fn transcribe(bus: &Bus, args: &TranscribeArgs, is_json: bool) -> anyhow::
     let Some(audio) = loaded.into_iter().next() else { return Ok(()) };
     let target = args.model.clone().map_or(Target::Router, Target::Model);
     let request = TranscribeRequest {
-        model: None,
         audio,
         language: args.language.clone(),
-        stream: !args.no_stream,
-        deadline_ms: None,
-        work: None,
+        translate: args.translate,
+        words: args.words,
+        format: args.format.map(Format::of_text).unwrap_or_default(),
+        stream: !args.no_stream && args.format.is_none(),
+        ..TranscribeRequest::default()
     };
     let call = session::call(args.work.clone(), args.deadline);
     let began = Instant::now();
@@ -71,7 +106,10 @@ async fn transcribe(bus: &Bus, args: &TranscribeArgs, is_json: bool) -> anyhow::
         }
         (false, false) => {
             let reply = bus.call(&target, &request, call).await?;
-            reply.segments.iter().try_for_each(|segment| output::line(segment_line(segment)))?;
+            match args.format {
+                Some(_) => output::line(reply.text.trim_end())?,
+                None => reply.segments.iter().try_for_each(|segment| output::line(lines(segment)))?,
+            }
             reply
         }
     };
@@ -94,7 +132,7 @@ async fn stream(
     while let Some(frame) = stream.next::<TranscribeRequest>().await {
         match frame? {
             Frame::Part(stamp, part) if is_json => output::line(render::stamped(&stamp, &part))?,
-            Frame::Part(_, part) => output::line(segment_line(&part.segment))?,
+            Frame::Part(_, part) => part.segment.iter().try_for_each(|segment| output::line(lines(segment)))?,
             Frame::End(stamp, reply) => {
                 if is_json {
                     output::line(render::stamped(&stamp, &reply))?;
@@ -106,19 +144,41 @@ async fn stream(
     Err(ended_early().into())
 }
 
+/// A stretch of speech with its times on one line, or if it has its words, those.
+fn lines(segment: &Segment) -> String {
+    if segment.words.is_empty() {
+        return segment_line(segment);
+    }
+    let words = segment.words.iter().map(|word| line(word.t0_ms, word.t1_ms, &word.text));
+    words.collect::<Vec<_>>().join("\n")
+}
+
 /// A stretch of speech with its times, on one line.
 pub(crate) fn segment_line(segment: &Segment) -> String {
-    let span = format::span(Some(segment.t0_ms), Some(segment.t1_ms));
-    format!("[{span}] {}", format::harmless(segment.text.trim()))
+    line(segment.t0_ms, segment.t1_ms, &segment.text)
+}
+
+fn line(t0_ms: f64, t1_ms: f64, text: &str) -> String {
+    format!("[{}] {}", format::span(Some(t0_ms), Some(t1_ms)), format::harmless(text.trim()))
 }
 
 #[cfg(test)]
 mod tests {
+    use megabrain_schemas::Word;
+
     use super::*;
 
     #[test]
     fn a_segment_is_one_line_with_its_times() {
-        let segment = Segment { t0_ms: 0.0, t1_ms: 3200.0, text: " And so.".into(), confidence: None };
-        assert_eq!(segment_line(&segment), "[00:00.0-00:03.2] And so.");
+        let segment = Segment { t1_ms: 3200.0, text: " And so.".into(), ..Segment::default() };
+        assert_eq!(lines(&segment), "[00:00.0-00:03.2] And so.");
+    }
+
+    #[test]
+    fn a_segment_with_its_words_is_a_line_a_word() {
+        let word = |t0_ms, t1_ms, text: &str| Word { t0_ms, t1_ms, text: text.into(), confidence: 0.9 };
+        let words = vec![word(0.0, 400.0, "And"), word(400.0, 3200.0, "so.")];
+        let segment = Segment { t1_ms: 3200.0, text: "And so.".into(), words, ..Segment::default() };
+        assert_eq!(lines(&segment), "[00:00.0-00:00.4] And\n[00:00.4-00:03.2] so.");
     }
 }

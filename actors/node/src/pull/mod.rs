@@ -111,7 +111,8 @@ pub struct Puller {
     manifest: Manifest,
     store: Store,
     hub: Hub,
-    hub_answers: OnceCell<bool>,
+    /// Set once the hub has answered anything; while it has not, each file asks anew.
+    hub_answers: OnceCell<()>,
     scripts: Scripts,
     offline: bool,
     reporter: Reporter,
@@ -283,10 +284,9 @@ impl Puller {
 
     /// Asks the hub, once it is known to answer at all.
     async fn describe(&self, file: &HubFile) -> Result<Description, HubError> {
-        match self.hub_answers.get_or_init(|| self.hub.is_reachable(file)).await {
-            true => self.hub.describe(file).await,
-            false => Err(HubError::Unreachable),
-        }
+        let probe = || async { if self.hub.is_reachable(file).await { Ok(()) } else { Err(HubError::Unreachable) } };
+        self.hub_answers.get_or_try_init(probe).await?;
+        self.hub.describe(file).await
     }
 
     /// Downloads and checks. A wrong file is deleted and, since a damaged partial download is the likeliest reason, asked

@@ -158,6 +158,19 @@ async fn a_hub_out_of_reach_costs_no_more_than_its_probe() {
 }
 
 #[tokio::test]
+async fn a_hub_that_was_out_of_reach_is_asked_again() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = Place::new(&format!("http://{address}"), HUB_ONLY);
+    let puller = place.puller();
+    let error = fetch(&puller, "small", Path::new("")).await.unwrap_err();
+    assert!(matches!(error, PullError::Hub { source: HubError::Unreachable, .. }), "{error}");
+    let hub = Hub::start_on(TcpListener::bind(address).unwrap());
+    hub.put(FILE, &content());
+    let path = fetch(&puller, "small", Path::new("")).await.unwrap();
+    assert_eq!(fs::read(path).unwrap(), content());
+}
+
+#[tokio::test]
 async fn any_hub_file_is_fetched_with_all_its_parts_at_one_commit() {
     let hub = Hub::start();
     for part in 1..=3_u8 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Interrupts a transcription after `delay`; gives how long it went on.
-fn cancel_after(transcriber: &mut Transcriber, samples: &[f32], delay: Duration) -> Duration {
+fn cancel_after(pool: &Pool<Transcriber>, samples: &[f32], delay: Duration) -> Duration {
     let cancelled = Arc::new(AtomicBool::new(false));
     let when = Arc::new(Mutex::new(None));
     let canceller = thread::spawn({
@@ -20,15 +20,9 @@ fn cancel_after(transcriber: &mut Transcriber, samples: &[f32], delay: Duration)
             cancelled.store(true, Ordering::Relaxed);
         }
     });
-    let cores = Cores::new(1);
-    let task = Task {
-        samples,
-        language: Some("en"),
-        limits: &LIMITS,
-        cores: &cores.enter(),
-        is_due: &|| cancelled.load(Ordering::Relaxed),
-    };
-    let outcome = transcriber.transcribe(&task, &mut |_| {});
+    let wish = Wish { language: Some("en"), ..Wish::default() };
+    let sound = Condensed::whole(samples.to_vec());
+    let outcome = transcribe_until(pool, &sound, wish, &|| cancelled.load(Ordering::Relaxed));
     let ended = Instant::now();
     canceller.join().unwrap();
     assert!(matches!(outcome, Err(Stop::Interrupted)), "{outcome:?}");
@@ -39,11 +33,11 @@ fn cancel_after(transcriber: &mut Transcriber, samples: &[f32], delay: Duration)
 #[test]
 fn a_cancel_is_seen_in_the_middle_of_the_encoder() {
     let samples = decode(&media("question.wav")).unwrap().repeat(5);
-    let mut transcriber = transcriber();
+    let pool = pool();
     let mut latencies = Vec::new();
     // The encoder takes at least 300 ms on one core: all of these are inside it, or in the next.
     for delay in (20..300).step_by(20) {
-        latencies.push(cancel_after(&mut transcriber, &samples, Duration::from_millis(delay)));
+        latencies.push(cancel_after(&pool, &samples, Duration::from_millis(delay)));
     }
     latencies.sort();
     println!("cancel latency: median {:?}, worst {:?}", latencies[latencies.len() / 2], latencies[latencies.len() - 1]);
@@ -54,16 +48,14 @@ fn a_cancel_is_seen_in_the_middle_of_the_encoder() {
 #[test]
 fn the_question_is_asked_all_through_the_encoder() {
     let samples = decode(&media("question.wav")).unwrap().repeat(4);
-    let mut transcriber = transcriber();
+    let pool = pool();
     let (last, asked, longest) = (Cell::new(computed()), Cell::new(0), Cell::new(Duration::ZERO));
     let is_due = || {
         longest.set(longest.get().max(computed() - last.replace(computed())));
         asked.set(asked.get() + 1);
         false
     };
-    let cores = Cores::new(1);
-    let task = Task { samples: &samples, language: None, limits: &LIMITS, cores: &cores.enter(), is_due: &is_due };
-    transcriber.transcribe(&task, &mut |_| {}).unwrap();
+    transcribe_until(&pool, &Condensed::whole(samples), Wish::default(), &is_due).unwrap();
     is_due();
     println!("asked {} times, at least every {:?}", asked.get(), longest.get());
     // On one core of this decade some 60 ms. Asked by whisper.cpp alone, it would be the encoder's second or more.
@@ -78,11 +70,11 @@ fn computed() -> Duration {
 #[test]
 fn an_interrupted_state_hears_the_next_sound_as_a_new_one_does() {
     let samples = decode(&media("question.wav")).unwrap();
-    let mut transcriber = transcriber();
-    let fresh = transcribe(&mut transcriber, &samples).text;
+    let pool = pool();
+    let fresh = transcribe(&pool, &samples).text;
     for delay in [5, 50, 150, 250, 350] {
-        cancel_after(&mut transcriber, &samples.repeat(5), Duration::from_millis(delay));
-        assert_eq!(transcribe(&mut transcriber, &samples).text, fresh);
+        cancel_after(&pool, &samples.repeat(5), Duration::from_millis(delay));
+        assert_eq!(transcribe(&pool, &samples).text, fresh);
     }
 }
 

@@ -4,7 +4,9 @@ mod cancel;
 mod faults;
 mod formats;
 mod hostile;
+mod live;
 mod long;
+mod times;
 mod weights;
 
 use std::path::PathBuf;
@@ -13,10 +15,13 @@ use std::time::Duration;
 use megabrain_schemas::Fault;
 use whisper_rs::{WhisperContext, WhisperContextParameters};
 
-use crate::abort::Stop;
+use crate::abort::{IsDue, Stop};
 use crate::collect::Limits;
+use crate::condense::Condensed;
 use crate::cores::Cores;
-use crate::transcribe::{Task, Transcriber, Transcript};
+use crate::hear::{Transcriber, Wish};
+use crate::pool::Pool;
+use crate::transcribe::{Task, Transcript};
 
 pub(crate) const LIMITS: Limits = Limits { max_audio: Duration::from_secs(3600), silence_dbfs: -60.0 };
 
@@ -45,18 +50,30 @@ pub(crate) fn model() -> WhisperContext {
     crate::engine::load(&weights(), WhisperContextParameters::new()).unwrap()
 }
 
-pub(crate) fn transcriber() -> Transcriber {
-    Transcriber::new(&model()).unwrap()
+/// One state of the model.
+pub(crate) fn pool() -> Pool<Transcriber> {
+    Pool::new(vec![Transcriber::new(&model()).unwrap()])
 }
 
-/// Transcribes samples with nobody who interrupts.
-pub(crate) fn transcribe(transcriber: &mut Transcriber, samples: &[f32]) -> Transcript {
+/// Transcribes until somebody interrupts.
+pub(crate) fn transcribe_until(
+    pool: &Pool<Transcriber>,
+    sound: &Condensed,
+    wish: Wish,
+    is_due: IsDue<'_>,
+) -> Result<Transcript, Stop> {
     // One thread: with more, ggml's spin while other tests and builds want the cores.
     let (cores, mut segments) = (Cores::new(1), Vec::new());
-    let task = Task { samples, language: Some("en"), limits: &LIMITS, cores: &cores.enter(), is_due: &|| false };
-    let transcript = transcriber.transcribe(&task, &mut |segment| segments.push(segment.clone())).unwrap();
+    let task = Task { sound, wish, limits: &LIMITS, pool, cores: &cores, is_due };
+    let transcript = crate::transcribe::transcribe(&task, &mut |segment| segments.push(segment.clone()))?;
     assert_eq!(transcript.segments, segments, "every segment is emitted once, in order");
-    transcript
+    Ok(transcript)
+}
+
+/// Transcribes all of some samples, with nobody who interrupts.
+pub(crate) fn transcribe(pool: &Pool<Transcriber>, samples: &[f32]) -> Transcript {
+    let wish = Wish { language: Some("en"), ..Wish::default() };
+    transcribe_until(pool, &Condensed::whole(samples.to_vec()), wish, &|| false).unwrap()
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<f32>, Fault> {

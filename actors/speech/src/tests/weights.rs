@@ -70,7 +70,8 @@ fn config(json: &str) -> Result<Config, serde_json::Error> {
 fn a_config_needs_only_its_weights() {
     let config = config(r#"{"weights":"m.bin"}"#).unwrap();
     config.check().unwrap();
-    assert_eq!((config.slots, config.max_audio, config.silence_dbfs), (2, Duration::from_secs(3600), -60.0));
+    assert_eq!((config.slots, config.states, config.skip_silence), (8, 2, true));
+    assert_eq!((config.max_audio, config.silence_dbfs), (Duration::from_secs(3600), -60.0));
     assert_eq!(config.device().unwrap().0, if cfg!(any(feature = "cuda")) { "cuda0" } else { "ram" });
 }
 
@@ -80,6 +81,7 @@ fn a_config_that_cannot_be_is_refused() {
     assert!(config(r#"{"weights":"m.bin","max_audio":"soon"}"#).is_err(), "not a duration");
     for json in [
         r#"{"weights":"m.bin","slots":0}"#,
+        r#"{"weights":"m.bin","states":65}"#,
         r#"{"weights":"m.bin","max_audio":"0s"}"#,
         r#"{"weights":"m.bin","silence_dbfs":6}"#,
     ] {

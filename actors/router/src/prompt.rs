@@ -1,0 +1,178 @@
+//! How is what was found put to a model?
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use megabrain_schemas::{Evidence, Modality};
+
+/// The question with the evidence; without a written question, what was heard is the question.
+///
+/// What a film shows and what is said meanwhile stand in one line: a small model need not compare times.
+pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = &'e Evidence>) -> String {
+    let evidence: Vec<&Evidence> = evidence.collect();
+    let Some(question) = question else {
+        return evidence.iter().map(|item| item.text.as_str()).collect::<Vec<_>>().join(" ");
+    };
+    if evidence.is_empty() {
+        return question.to_owned();
+    }
+    let mut attachments: BTreeMap<usize, Vec<&Evidence>> = BTreeMap::new();
+    for item in evidence {
+        attachments.entry(item.attachment).or_default().push(item);
+    }
+    let mut prompt = String::from("Here is what was found in the attachments.\n");
+    for (attachment, items) in &attachments {
+        let scenes = scenes(items);
+        if scenes.is_empty() {
+            items.iter().for_each(|item| tell(&mut prompt, item));
+            continue;
+        }
+        for (times, scene) in &scenes {
+            scene.tell(&mut prompt, *attachment, *times);
+        }
+        // What is in no scene.
+        let alone = items.iter().filter(|item| span(item).is_none());
+        alone.for_each(|item| tell(&mut prompt, item));
+    }
+    let _ = write!(prompt, "\n{question}");
+    prompt
+}
+
+/// What is shown in one stretch of a film, and what is said meanwhile.
+#[derive(Default)]
+struct Scene<'e> {
+    shown: Vec<&'e str>,
+    heard: Vec<&'e str>,
+}
+
+impl Scene<'_> {
+    fn tell(&self, prompt: &mut String, attachment: usize, (from, to): (u64, u64)) {
+        let (from, to) = (clock(from as f64), clock(to as f64));
+        // Writing to a String does not fail.
+        let _ = write!(prompt, "[attachment {attachment}, {from} to {to}]");
+        if !self.shown.is_empty() {
+            let _ = write!(prompt, " shown: {}.", self.shown.join("; "));
+        }
+        if !self.heard.is_empty() {
+            let _ = write!(prompt, " said: \"{}\"", self.heard.join(" "));
+        }
+        prompt.push('\n');
+    }
+}
+
+/// The stretches of a film by their times in milliseconds; none where not both is shown and said.
+fn scenes<'e>(items: &[&'e Evidence]) -> BTreeMap<(u64, u64), Scene<'e>> {
+    let timed = |modality| items.iter().filter(move |item| item.modality == modality);
+    let mut scenes: BTreeMap<(u64, u64), Scene<'e>> = BTreeMap::new();
+    for item in timed(Modality::Image) {
+        let Some(times) = span(item) else { continue };
+        scenes.entry(times).or_default().shown.push(&item.text);
+    }
+    if scenes.is_empty() || timed(Modality::Audio).next().is_none() {
+        return BTreeMap::new();
+    }
+    for item in items.iter().filter(|item| item.modality != Modality::Image) {
+        let Some(times) = span(item) else { continue };
+        // Said over a cut: where the most of it is said.
+        let longest = scenes.keys().copied().max_by_key(|scene| overlap(*scene, times));
+        let place = longest.filter(|scene| overlap(*scene, times) > 0).unwrap_or(times);
+        scenes.entry(place).or_default().heard.push(&item.text);
+    }
+    scenes
+}
+
+fn span(item: &Evidence) -> Option<(u64, u64)> {
+    Some((item.t0_ms?.max(0.0) as u64, item.t1_ms?.max(0.0) as u64))
+}
+
+fn overlap(one: (u64, u64), other: (u64, u64)) -> u64 {
+    one.1.min(other.1).saturating_sub(one.0.max(other.0))
+}
+
+fn tell(prompt: &mut String, item: &Evidence) {
+    let kind = match item.modality {
+        Modality::Audio => "heard",
+        Modality::Image => "seen",
+        Modality::Text => "read",
+    };
+    let times = match (item.t0_ms, item.t1_ms) {
+        (Some(from), Some(to)) => format!(", {} to {}", clock(from), clock(to)),
+        _ => String::new(),
+    };
+    let _ = writeln!(prompt, "[{kind}, attachment {}{times}] {}", item.attachment, item.text);
+}
+
+fn clock(milliseconds: f64) -> String {
+    let tenths = (milliseconds.max(0.0) / 100.0).round() as u64;
+    let (minutes, seconds) = (tenths / 600, tenths % 600);
+    format!("{minutes:02}:{:02}.{}", seconds / 10, seconds % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use megabrain_schemas::Name;
+
+    use super::*;
+
+    fn item(attachment: usize, modality: Modality, times: Option<(f64, f64)>, text: &str) -> Evidence {
+        Evidence {
+            attachment,
+            modality,
+            model: Name::new("whisper").unwrap(),
+            t0_ms: times.map(|(from, _)| from),
+            t1_ms: times.map(|(_, to)| to),
+            text: text.into(),
+            confidence: None,
+        }
+    }
+
+    fn heard(from: f64, to: f64, text: &str) -> Evidence {
+        item(0, Modality::Audio, Some((from, to)), text)
+    }
+
+    #[test]
+    fn without_a_written_question_what_was_heard_is_the_question() {
+        let all = [heard(10.0, 500.0, "a"), heard(900.0, 1400.0, "b"), item(1, Modality::Audio, Some((0.0, 5.0)), "c")];
+        assert_eq!(prompt(None, all.iter()), "a b c");
+    }
+
+    #[test]
+    fn a_written_question_comes_after_the_evidence() {
+        let text = prompt(Some("Who?"), [heard(61_500.0, 62_000.0, "hello")].iter());
+        assert!(text.contains("[heard, attachment 0, 01:01.5 to 01:02.0] hello"), "{text}");
+        assert!(text.ends_with("Who?"));
+        assert_eq!(prompt(Some("Who?"), [].iter()), "Who?");
+    }
+
+    #[test]
+    fn what_is_said_stands_with_what_is_shown_meanwhile() {
+        let shown = |from, to, text| item(0, Modality::Image, Some((from, to)), text);
+        let all = [
+            shown(0.0, 4600.0, "astronaut"),
+            heard(600.0, 2800.0, "Good morning."),
+            heard(4000.0, 7000.0, "My brother sleeps."),
+            shown(4600.0, 9600.0, "cat"),
+            shown(4600.0, 9600.0, "sofa"),
+            heard(9700.0, 9900.0, "Bye."),
+            item(1, Modality::Text, None, "a note"),
+        ];
+        let text = prompt(Some("?"), all.iter());
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "[attachment 0, 00:00.0 to 00:04.6] shown: astronaut. said: \"Good morning.\"",
+                "[attachment 0, 00:04.6 to 00:09.6] shown: cat; sofa. said: \"My brother sleeps.\"",
+                "[attachment 0, 00:09.7 to 00:09.9] said: \"Bye.\"",
+                "[read, attachment 1] a note",
+                "",
+                "?"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_minute_is_never_sixty_seconds() {
+        assert_eq!([clock(0.0), clock(59_960.0), clock(61_500.0)], ["00:00.0", "01:00.0", "01:01.5"]);
+    }
+}
