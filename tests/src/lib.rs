@@ -70,6 +70,7 @@ pub const SEEING: &str = r#"
 actor = "llm"
 weights = { model = "smollm2-135m", mmproj = "smollm2-135m-colours" }
 device = "ram"
+context = 512
 max_pixels = 1_000_000
 "#;
 

@@ -81,6 +81,7 @@ async fn bad_pictures_are_refused_by_their_place_and_the_model_answers_on() {
         (Media::inline("image/png", media("question.wav")), FaultKind::InvalidRequest),
         (bmp([0; 3], 3, 3), FaultKind::InvalidRequest),
         (bmp([0; 3], 1001, 1000), FaultKind::TooLarge),
+        (bmp([0; 3], 1700, 8), FaultKind::InvalidRequest),
     ];
     for (bad, kind) in cases {
         let fault = bus.call(&target, &chat(vec![red(), bad.clone()]), Call::within(LOADING)).await.unwrap_err();
@@ -90,8 +91,10 @@ async fn bad_pictures_are_refused_by_their_place_and_the_model_answers_on() {
         assert_eq!(fault.kind, kind, "{fault}");
         assert!(fault.message.contains("images[1]"), "{fault}");
     }
-    let many = bus.call(&target, &chat(vec![red(); 200]), Call::within(LOADING)).await.unwrap_err();
-    assert!(many.kind == FaultKind::InvalidRequest && many.message.contains("tokens"), "{many}");
+    for (count, word) in [(60, "tokens"), (65, "images")] {
+        let many = bus.call(&target, &chat(vec![red(); count]), Call::within(LOADING)).await.unwrap_err();
+        assert!(many.kind == FaultKind::InvalidRequest && many.message.contains(word), "{many}");
+    }
     let fault = bus.call(&target, &see(vec![red()], Some(vec![SeeTask::Read])), Call::within(LOADING)).await;
     assert!(fault.unwrap_err().message.contains("cannot read"));
     assert!(bus.call(&target, &chat(vec![red()]), Call::within(LOADING)).await.is_ok());

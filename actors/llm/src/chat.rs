@@ -9,8 +9,9 @@ use megabrain_schemas::{Capability, ChatRequest, Fault, FaultKind, Name, SeeRequ
 use crate::batcher::Batcher;
 use crate::config::Config;
 use crate::load::{Loaded, Native};
-use crate::looker::Looker;
+use crate::looker::{Bounds, Looker};
 use crate::piece::{Piece, Prompt};
+use crate::projector::Room;
 use crate::prompt::ChatTemplate;
 use crate::rate::Rate;
 use crate::sampler::Sampling;
@@ -67,7 +68,9 @@ impl Chat {
         let capacity = loaded.context.tokens_per_sequence();
         let slots = config.slots as usize;
         let mut profile = loaded.profile(Capability::of::<ChatRequest>(), slots);
-        let start = |projector| Looker::start(projector, config.max_pixels, wake);
+        let room = Room { prompt: capacity, whole: config.batch as usize };
+        let bounds = Bounds { pixels: config.max_pixels, room };
+        let start = |projector| Looker::start(projector, bounds, wake);
         let looker = loaded.projector.take().map(start).transpose()?;
         if looker.is_some() {
             profile.capabilities.push(Capability::of::<SeeRequest>());
@@ -195,12 +198,17 @@ impl Chat {
         Task { prompt, max_tokens, sampling: self.sampling(request), stops: request.stop.clone() }
     }
 
-    fn prompt(&mut self, text: &str) -> Result<Vec<LlamaToken>, Fault> {
-        // Megabytes need not be read to know that they are too many.
+    /// Refuses megabytes of text, which need not be read to know that they are too many.
+    fn check_length(&self, text: &str) -> Result<(), Fault> {
         let at_least = text.len() / self.longest_token.max(1);
         if at_least > self.capacity {
             return Err(too_long(&format!("at least {at_least}"), self.capacity));
         }
+        Ok(())
+    }
+
+    fn prompt(&mut self, text: &str) -> Result<Vec<LlamaToken>, Fault> {
+        self.check_length(text)?;
         let tokens = self.template.tokens(self.batcher.context().model(), text);
         if tokens.len() > self.capacity {
             return Err(too_long(&tokens.len().to_string(), self.capacity));

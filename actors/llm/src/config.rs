@@ -11,7 +11,8 @@ pub(crate) struct Config {
     /// The GGUF file, or that and the model's eyes.
     pub(crate) weights: Weights,
 
-    /// For a model with eyes: the largest picture, width times height. Default: 50,000,000.
+    /// For a model with eyes: the most pixels that the pictures of a conversation have together, or one to be described,
+    /// width times height. A pixel takes some 15 bytes while it is decoded and looked at. Default: 50,000,000.
     #[serde(default = "default_max_pixels")]
     pub(crate) max_pixels: u64,
 
@@ -92,14 +93,14 @@ pub(crate) struct Weights {
 
 /// `weights` as it is written: a path, or a table of paths.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "`weights` is the path of a model, or a table of `model` and `mmproj`")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "`weights` is the path of a model, or a table of `model` and `mmproj`"
+)]
 enum WeightsTable {
     One(PathBuf),
-    #[serde(deny_unknown_fields)]
-    Several {
-        model: PathBuf,
-        mmproj: PathBuf,
-    },
+    Several { model: PathBuf, mmproj: PathBuf },
 }
 
 impl From<WeightsTable> for Weights {

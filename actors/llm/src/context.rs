@@ -16,6 +16,11 @@ use llama_cpp_sys_2 as sys;
 use crate::piece::View;
 use crate::purpose::{Pooling, Purpose};
 
+/// Numbers that tell the place of a row, for models that see a grid.
+const AXES: usize = 4;
+/// Our own code, beside llama.cpp's, of rows that are not what the model reads.
+const MISSHAPEN: i32 = i32::MIN;
+
 /// The size of a context, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -41,6 +46,7 @@ pub(crate) struct Context {
     tokens_per_sequence: usize,
     vocabulary: usize,
     dimensions: usize,
+    inputs: usize,
 }
 
 /// Why a step was not computed. What the sequences in it remember is then undefined until they are forgotten.
@@ -48,6 +54,7 @@ pub(crate) struct Context {
 #[error("llama.cpp could not compute a step: {}", match .0 {
     1 => "no room in the KV cache".to_owned(),
     2 => "aborted".to_owned(),
+    MISSHAPEN => "a picture's rows are not what the model reads".to_owned(),
     code => format!("code {code}"),
 })]
 pub(crate) struct DecodeError(i32);
@@ -94,6 +101,8 @@ impl Context {
             tokens_per_sequence: tokens as usize,
             vocabulary: usize::try_from(model.n_vocab()).ok()?,
             dimensions: usize::try_from(model.n_embd_out()).ok()?,
+            // SAFETY: the model is live.
+            inputs: usize::try_from(unsafe { sys::llama_model_n_embd_inp(raw_model(&model)) }).ok()?,
             model,
         })
     }
@@ -134,7 +143,7 @@ impl Context {
         if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
     }
 
-    /// Computes rows of a picture that begins at `position` of a sequence, and waits for it. Nothing comes out.
+    /// Computes some rows of a picture that begins at `position` of a sequence, and waits for it. Nothing comes out.
     pub(crate) fn decode_view(
         &mut self,
         view: &View,
@@ -145,6 +154,10 @@ impl Context {
         let count = rows.len();
         let mut numbers = view.numbers(&rows).to_vec();
         let mut positions = positions(view, rows, position);
+        let axes = if view.places.is_empty() { 1 } else { AXES };
+        if numbers.len() != count * self.inputs || positions.len() != count * axes {
+            return Err(DecodeError(MISSHAPEN));
+        }
         let mut sequences = vec![sequence; count];
         let mut pointers: Vec<*mut sys::llama_seq_id> = sequences.iter_mut().map(std::ptr::from_mut).collect();
         let (mut counts, mut wanted) = (vec![1; count], vec![0; count]);
@@ -157,8 +170,8 @@ impl Context {
             seq_id: pointers.as_mut_ptr(),
             logits: wanted.as_mut_ptr(),
         };
-        // SAFETY: `raw` is a live context; the pointers are good until the call returns. A row is as wide as the model's
-        // input, which `Projector` took care of; a grid has four places a row, as its models expect.
+        // SAFETY: `raw` is a live context; the pointers are good until the call returns, and what they point at is as long
+        // as llama.cpp reads: a model that sees a grid reads a place from every axis, others from the first.
         let code = unsafe {
             let raw = self.raw.as_ptr();
             sys::llama_set_causal_attn(raw, !view.is_whole);
@@ -228,17 +241,13 @@ pub(crate) fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
     unsafe { *std::ptr::from_ref(model).cast::<*mut sys::llama_model>() }
 }
 
-/// Where each row of a picture is: one number a row, or, in a grid, first of all rows the time, then how far down, and so
-/// on.
+/// Where rows of a picture are: one number a row, or, in a grid, of all rows the first axis, then the second, and so on.
 fn positions(view: &View, rows: Range<usize>, position: i32) -> Vec<i32> {
-    let offset = |row: usize| position.saturating_add(i32::try_from(row).unwrap_or(i32::MAX));
-    if view.grid.is_empty() {
-        return rows.map(offset).collect();
+    if view.places.is_empty() {
+        return rows.map(|row| position.saturating_add(i32::try_from(row).unwrap_or(i32::MAX))).collect();
     }
-    let places = view.grid.get(rows).unwrap_or_default();
-    let axis = |axis: usize, from: i32| places.iter().filter_map(move |place| place.get(axis)).map(move |at| at + from);
-    // The last axis counts pictures, wherever they are.
-    [(0, position), (1, position), (2, position), (3, 0)].into_iter().flat_map(|(at, from)| axis(at, from)).collect()
+    let places = view.places.get(rows).unwrap_or_default();
+    (0..AXES).flat_map(|axis| places.iter().filter_map(move |place| place.get(axis).copied())).collect()
 }
 
 /// The tokens of one step, of any number of sequences. Reused from step to step.

@@ -129,7 +129,10 @@ impl Native {
         let buffers = native::heard().buffers;
         let mut device_bytes: u64 =
             buffers.iter().filter(|buffer| is_on(&device, &buffer.place)).map(|buffer| buffer.bytes).sum();
-        let load = |file| Projector::load(file, context.share_model(), &device, threads);
+        let load = |file| {
+            check_room(file, &device)?;
+            Projector::load(file, context.share_model(), &device, threads)
+        };
         let projector = eyes.map(load).transpose()?;
         device_bytes += eyes.map(gguf::bytes).transpose()?.unwrap_or(0);
         Ok(Loaded { projector, context, device, device_bytes })
@@ -230,6 +233,26 @@ fn refused(weights: &Path, device: &Device) -> LoadError {
         return LoadError::Engine(format!("{} does not fit into memory ({complaint})", weights.display()));
     }
     LoadError::Weights(format!("{} cannot be loaded: {complaint}", weights.display()))
+}
+
+/// libmtmd ends the process where a card has no room for its file, so that it must not come to that.
+fn check_room(projector: &Path, device: &Device) -> Result<(), LoadError> {
+    if device.is_ram() {
+        return Ok(());
+    }
+    let bytes = gguf::bytes(projector)?;
+    let now = devices::devices().into_iter().find(|other| other.name == device.name);
+    let free = now.map_or(0, |device| device.memory_free_bytes);
+    if bytes.saturating_add(MARGIN) <= free {
+        return Ok(());
+    }
+    Err(LoadError::Engine(format!(
+        "the projector {} does not fit on {} beside its model: it takes {} MiB, of {} MiB that are free, and some to compute in",
+        projector.display(),
+        device.name,
+        bytes >> 20,
+        free >> 20
+    )))
 }
 
 /// True if ggml's name of a place (`CUDA0`, `CPU_Mapped`, `Vulkan_Host`) means this device.

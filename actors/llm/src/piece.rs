@@ -21,9 +21,9 @@ pub(crate) struct View {
     pub(crate) rows: Vec<f32>,
     /// Numbers of a row.
     pub(crate) width: usize,
-    /// Where each row is, for models that see a grid: in time, down, across, and among the pictures, counted from the
-    /// view's own place. Empty for models that read row after row.
-    pub(crate) grid: Vec<[i32; 4]>,
+    /// Where each row is, for models that see a grid: in time, down, across, and whatever their fourth number counts.
+    /// Empty for models that read row after row.
+    pub(crate) places: Vec<[i32; 4]>,
     /// How far what follows is from the view's own place.
     pub(crate) advance: i32,
     /// True if its rows look at each other, so that one step must take them all.
@@ -61,15 +61,6 @@ impl Prompt {
     /// Tokens in all, pictures' too.
     pub(crate) fn len(&self) -> usize {
         self.tokens
-    }
-
-    /// The most rows that one step must take at once.
-    pub(crate) fn longest_whole(&self) -> usize {
-        let whole = self.pieces.iter().map(|piece| match piece {
-            Piece::View(view) if view.is_whole => view.len(),
-            _ => 0,
-        });
-        whole.max().unwrap_or(0)
     }
 
     /// True if the model has something to go on with: what comes last is text.
@@ -116,6 +107,14 @@ impl Prompt {
 }
 
 impl Piece {
+    /// How far what follows is from its beginning.
+    pub(crate) fn advance(&self) -> i32 {
+        match self {
+            Self::Text(tokens) => i32::try_from(tokens.len()).unwrap_or(i32::MAX),
+            Self::View(view) => view.advance,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Text(tokens) => tokens.len(),
@@ -134,9 +133,9 @@ mod tests {
 
     #[test]
     fn a_prompt_is_read_piece_by_piece() {
-        let view = View { rows: vec![0.5; 6], width: 2, grid: Vec::new(), advance: 3, is_whole: true };
+        let view = View { rows: vec![0.5; 6], width: 2, places: Vec::new(), advance: 3, is_whole: true };
         let mut prompt = Prompt::new(vec![text(&[1, 2, 3]), Piece::View(view), text(&[]), text(&[4])]);
-        assert_eq!((prompt.len(), prompt.longest_whole(), prompt.ends_with_text()), (7, 3, true));
+        assert_eq!((prompt.len(), prompt.ends_with_text()), (7, true));
         assert_eq!(prompt.take_text(2), [LlamaToken(1), LlamaToken(2)]);
         assert!(prompt.view().is_none());
         assert_eq!(prompt.take_text(2), [LlamaToken(3)]);

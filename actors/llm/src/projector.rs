@@ -17,6 +17,7 @@ use crate::context::raw_model;
 use crate::devices::Device;
 use crate::native;
 use crate::piece::{Piece, View};
+use crate::projector::watch::Watch;
 
 /// A decoded picture: red, green and blue of each pixel, row after row.
 #[derive(Debug)]
@@ -29,6 +30,32 @@ pub(crate) struct Picture {
     pub(crate) rgb: Vec<u8>,
 }
 
+/// How many tokens a prompt with pictures may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// In all.
+    pub(crate) prompt: usize,
+    /// Of a picture whose rows look at each other, so that one step must take them all.
+    pub(crate) whole: usize,
+}
+
+/// Why a prompt with pictures was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It was to end.
+    Ended,
+    /// It has so many tokens, and there is no room for them.
+    TooLong(usize),
+    /// Anything else.
+    Failed(Fault),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
 /// The eyes of one language model.
 #[derive(Debug)]
 pub(crate) struct Projector {
@@ -36,7 +63,8 @@ pub(crate) struct Projector {
     marker: String,
     width: usize,
     sees_grid: bool,
-    // Last, because libmtmd looks at it.
+    // After `raw`, which is freed first: libmtmd looks at both.
+    watch: Arc<Watch>,
     _model: Arc<LlamaModel>,
 }
 
@@ -59,9 +87,10 @@ impl Projector {
         // Nobody can write it into a message to point at a picture that is not there.
         let marker = format!("<picture-{:016x}>", rand::random::<u64>());
         let marker_text = CString::new(marker.as_str()).map_err(|_| wrong("cannot be marked"))?;
+        let watch = Watch::new();
         native::forget();
         // SAFETY: plain structures; the strings live until the call returns, and libmtmd copies them. The device's index
-        // is ggml's own.
+        // is ggml's own. The watch lives as long as what is made.
         let raw = unsafe {
             let mut params = sys::mtmd_context_params_default();
             params.use_gpu = !device.is_ram();
@@ -71,6 +100,7 @@ impl Projector {
             params.n_threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
             params.media_marker = marker_text.as_ptr();
             params.print_timings = false;
+            (params.cb_eval, params.cb_eval_user_data) = watch.callback();
             sys::mtmd_init_from_file(path.as_ptr(), raw_model(&model), params)
         };
         let raw = NonNull::new(raw)
@@ -80,7 +110,8 @@ impl Projector {
             let width = sys::llama_model_n_embd_inp(raw_model(&model));
             (sys::mtmd_support_vision(raw.as_ptr()), sys::mtmd_decode_use_mrope(raw.as_ptr()), width)
         };
-        let projector = Self { raw, marker, width: usize::try_from(width).unwrap_or(0), sees_grid, _model: model };
+        let width = usize::try_from(width).unwrap_or(0);
+        let projector = Self { raw, marker, width, sees_grid, watch, _model: model };
         if has_eyes { Ok(projector) } else { Err(wrong("takes no pictures")) }
     }
 
@@ -89,32 +120,65 @@ impl Projector {
         &self.marker
     }
 
-    /// Makes a text with markers, and a picture for each of them, what the model reads. Asks `go_on` before each picture,
-    /// which may take seconds.
+    /// Makes a text with markers, and a picture for each of them, what the model reads. May take seconds a picture, and
+    /// asks all the while whether it `is_due` to end.
     ///
     /// # Errors
-    /// What `go_on` says; `engine` if libmtmd fails.
+    /// Why it was not read; `engine` if libmtmd fails.
     pub(crate) fn read(
         &mut self,
         text: &str,
         begins_document: bool,
         pictures: &[Picture],
-        go_on: impl Fn() -> Result<(), Fault>,
-    ) -> Result<Vec<Piece>, Fault> {
+        room: Room,
+        is_due: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Vec<Piece>, Unread> {
+        self.watch.begin(is_due);
         let chunks = self.cut(text, begins_document, pictures)?;
+        self.check_length(&chunks, room)?;
         let mut pieces = Vec::with_capacity(chunks.len());
-        for index in 0..chunks.len() {
-            let Some(chunk) = chunks.get(index) else { continue };
-            // SAFETY: the chunk lives as long as `chunks`.
-            match unsafe { sys::mtmd_input_chunk_get_type(chunk) } {
-                sys::MTMD_INPUT_CHUNK_TYPE_TEXT => pieces.push(Piece::Text(tokens(chunk))),
-                _ => {
-                    go_on()?;
-                    pieces.push(Piece::View(self.view(chunk)?));
-                }
+        let mut position = 0;
+        for chunk in chunks.iter() {
+            if self.watch.is_over() {
+                return Err(Unread::Ended);
             }
+            let piece = if is_text(chunk) {
+                Piece::Text(tokens(chunk))
+            } else {
+                let view = self.view(chunk, position);
+                // What is left of a look that was ended are numbers, too.
+                if self.watch.is_over() {
+                    return Err(Unread::Ended);
+                }
+                Piece::View(view?)
+            };
+            position += piece.advance();
+            pieces.push(piece);
         }
         Ok(pieces)
+    }
+
+    /// Refuses what has no room before anything is looked at.
+    fn check_length(&self, chunks: &Chunks, room: Room) -> Result<(), Unread> {
+        // SAFETY: every chunk is live.
+        let length = |chunk| unsafe { sys::mtmd_input_chunk_get_n_tokens(chunk) };
+        let tokens: usize = chunks.iter().map(length).sum();
+        if tokens > room.prompt {
+            return Err(Unread::TooLong(tokens));
+        }
+        let whole = chunks.iter().filter(|chunk| !is_text(*chunk) && self.is_whole(*chunk)).map(length).max();
+        match whole {
+            Some(whole) if whole > room.whole => Err(Unread::Failed(Fault::engine(format!(
+                "a picture has {whole} tokens, which this model reads at once, and `batch` is {}",
+                room.whole
+            )))),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_whole(&self, chunk: *const sys::mtmd_input_chunk) -> bool {
+        // SAFETY: both are live.
+        unsafe { sys::mtmd_decode_use_non_causal(self.raw.as_ptr(), chunk) }
     }
 
     fn cut(&self, text: &str, begins_document: bool, pictures: &[Picture]) -> Result<Chunks, Fault> {
@@ -143,7 +207,7 @@ impl Projector {
         }
     }
 
-    fn view(&mut self, chunk: *const sys::mtmd_input_chunk) -> Result<View, Fault> {
+    fn view(&mut self, chunk: *const sys::mtmd_input_chunk, position: i32) -> Result<View, Fault> {
         let failed = || Fault::engine(format!("libmtmd cannot look at the picture: {}", native::complaint()));
         native::forget();
         // SAFETY: the chunk is live. What was computed has a row for each of its tokens, and lives until the next call.
@@ -156,9 +220,9 @@ impl Projector {
             Ok(View {
                 rows: std::slice::from_raw_parts(rows.as_ptr(), tokens * self.width).to_vec(),
                 width: self.width,
-                grid: if self.sees_grid { grid(chunk, tokens) } else { Vec::new() },
+                places: if self.sees_grid { places(chunk, tokens, position) } else { Vec::new() },
                 advance: sys::mtmd_input_chunk_get_n_pos(chunk),
-                is_whole: sys::mtmd_decode_use_non_causal(self.raw.as_ptr(), chunk),
+                is_whole: self.is_whole(chunk),
             })
         }
     }
@@ -169,6 +233,11 @@ impl Drop for Projector {
         // SAFETY: `raw` was made by `mtmd_init_from_file`, and is freed here only.
         unsafe { sys::mtmd_free(self.raw.as_ptr()) }
     }
+}
+
+fn is_text(chunk: *const sys::mtmd_input_chunk) -> bool {
+    // SAFETY: the chunk is live.
+    unsafe { sys::mtmd_input_chunk_get_type(chunk) == sys::MTMD_INPUT_CHUNK_TYPE_TEXT }
 }
 
 /// The tokens of a chunk of text.
@@ -184,13 +253,13 @@ fn tokens(chunk: *const sys::mtmd_input_chunk) -> Vec<LlamaToken> {
     }
 }
 
-/// Where each row of a picture is.
-fn grid(chunk: *const sys::mtmd_input_chunk, rows: usize) -> Vec<[i32; 4]> {
+/// Where each row of a picture that begins at `position` is.
+fn places(chunk: *const sys::mtmd_input_chunk, rows: usize, position: i32) -> Vec<[i32; 4]> {
     let number = |place: u32| i32::try_from(place).unwrap_or(i32::MAX);
     // SAFETY: the chunk is a live picture's, and has so many rows.
     unsafe {
         let image = sys::mtmd_input_chunk_get_tokens_image(chunk);
-        let place = |row| sys::mtmd_image_tokens_get_decoder_pos(image, 0, row);
+        let place = |row| sys::mtmd_image_tokens_get_decoder_pos(image, position, row);
         (0..rows).map(place).map(|place| [place.t, place.y, place.x, place.z].map(number)).collect()
     }
 }
@@ -231,10 +300,10 @@ impl Chunks {
         unsafe { sys::mtmd_input_chunks_size(self.0.as_ptr()) }
     }
 
-    fn get(&self, index: usize) -> Option<*const sys::mtmd_input_chunk> {
-        // SAFETY: live, and the index is checked.
-        let chunk = (index < self.len()).then(|| unsafe { sys::mtmd_input_chunks_get(self.0.as_ptr(), index) })?;
-        (!chunk.is_null()).then_some(chunk)
+    /// Each lives as long as all.
+    fn iter(&self) -> impl Iterator<Item = *const sys::mtmd_input_chunk> {
+        // SAFETY: live, and the index is below the length.
+        (0..self.len()).map(|index| unsafe { sys::mtmd_input_chunks_get(self.0.as_ptr(), index) })
     }
 }
 
@@ -247,3 +316,4 @@ impl Drop for Chunks {
 
 #[cfg(test)]
 mod tests;
+mod watch;

@@ -74,6 +74,11 @@ impl Sequence {
         self.next.is_none()
     }
 
+    /// True if the next of its prompt is a picture.
+    pub(crate) fn is_at_picture(&self) -> bool {
+        self.prompt.view().is_some()
+    }
+
     /// Adds what this sequence computes next: its newest token, or up to `room` tokens of its prompt. Returns how many.
     pub(crate) fn feed(&mut self, id: i32, room: usize, batch: &mut Batch) -> usize {
         self.row = None;
@@ -106,7 +111,6 @@ impl Sequence {
         let Some((view, read)) = self.prompt.view() else { return Ok(0) };
         let left = view.len() - read;
         let rows = if view.is_whole { left } else { left.min(room) };
-        // In a grid a row's place does not say how many were before it: it is counted from the picture's own.
         context.decode_view(view, read..read + rows, self.position, id)?;
         self.remembered += rows;
         self.position += self.prompt.viewed(rows).unwrap_or(0);

@@ -150,7 +150,10 @@ fn chatting() -> Made<Vec<MessageType>> {
             Message::new(Role::System, "You are the harbour office."),
             Message::user("Is berth 42 free? 🛥"),
             Message::assistant("Which day?"),
-            Message { images: vec![Media::inline("image/jpeg", picture())], ..Message::user("Friday. It is for this.") },
+            Message {
+                images: vec![Media::inline("image/jpeg", picture())],
+                ..Message::user("Friday. It is for this.")
+            },
         ],
         max_tokens: Some(64),
         temperature: Some(0.5),

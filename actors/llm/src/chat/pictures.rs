@@ -16,8 +16,7 @@ impl Chat {
     /// Has the pictures of a conversation looked at.
     pub(super) fn look_for(&self, job: Job, mut request: ChatRequest) {
         let pictures = take_pictures(&mut request.messages);
-        let text = self.check(&request).and_then(|()| self.text(&request.messages, &pictures));
-        match text {
+        match self.text(&request.messages, &pictures) {
             Ok(text) => self.send(Asker::Chat(job, Box::new(request)), text, pictures.into_iter().flatten().collect()),
             Err(fault) => job.fail(fault),
         }
@@ -61,12 +60,6 @@ impl Chat {
             return Err(fault);
         }
         let prompt = Prompt::new(sight.pieces);
-        let (whole, most) = (prompt.longest_whole(), self.config.batch as usize);
-        if whole > most {
-            return Err(Fault::engine(format!(
-                "a picture has {whole} tokens, which this model reads at once, and `batch` is {most}"
-            )));
-        }
         if !prompt.ends_with_text() {
             return Err(Fault::engine("the chat template has nothing after the picture"));
         }
@@ -75,7 +68,7 @@ impl Chat {
             // What a picture shows should not depend on chance.
             Asker::See(_) => self.task_of(&ChatRequest { temperature: Some(0.0), ..ChatRequest::default() }, prompt),
         };
-        Ok((task?, sight.sizes.first().copied().unwrap_or_default()))
+        Ok((task, sight.sizes.first().copied().unwrap_or_default()))
     }
 
     /// The prompt, with a marker before the words of each message for every picture in it.
@@ -87,7 +80,9 @@ impl Chat {
             let markers = format!("{}\n", looker.marker()).repeat(pictures.len());
             Message::new(message.role, format!("{markers}{}", message.content))
         });
-        self.template.render(&marked.collect::<Vec<_>>())
+        let text = self.template.render(&marked.collect::<Vec<_>>())?;
+        self.check_length(&text)?;
+        Ok(text)
     }
 
     fn send(&self, asker: Asker, text: String, pictures: Vec<(String, Media)>) {

@@ -1,5 +1,7 @@
 //! What a model with eyes promises, with a toy projector that names eight colours: everything but the seeing is real.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use megabrain_schemas::Message;
 
 use super::*;
@@ -24,12 +26,14 @@ const COLOURS: [(&str, [u8; 3]); 8] = [
     ("white", [255, 255, 255]),
 ];
 
+const ROOM: Room = Room { prompt: 512, whole: 512 };
+
 /// A model with its eyes, its mouth, and what keeps llama.cpp alive.
 struct Seeing {
     projector: Projector,
     template: ChatTemplate,
     batcher: Batcher,
-    _native: Native,
+    native: Native,
 }
 
 fn config() -> Config {
@@ -45,7 +49,7 @@ fn seeing() -> Seeing {
     let loaded = native.load(&config(), 1, |_| ()).unwrap();
     let template = ChatTemplate::of(loaded.context.model(), None).unwrap();
     let batcher = Batcher::new(loaded.context, 4, 512);
-    Seeing { projector: loaded.projector.unwrap(), template, batcher, _native: native }
+    Seeing { projector: loaded.projector.unwrap(), template, batcher, native }
 }
 
 fn picture(colour: [u8; 3], width: u32, height: u32) -> Picture {
@@ -57,7 +61,7 @@ impl Seeing {
         let markers = format!("{}\n", self.projector.marker()).repeat(pictures.len());
         let text = self.template.render(&[Message::user(format!("{markers}{question}"))]).unwrap();
         let begins = self.template.lacks_beginning(&text);
-        self.projector.read(&text, begins, pictures, || Ok(())).unwrap()
+        self.projector.read(&text, begins, pictures, ROOM, || false).unwrap()
     }
 
     /// Answers all prompts side by side, each in at most 24 tokens.
@@ -82,7 +86,6 @@ impl Seeing {
 fn the_model_says_which_colour_a_picture_has() {
     let mut seeing = seeing();
     for (word, colour) in COLOURS {
-        // Wide, high, small: it is scaled and laid on a square.
         let pieces = seeing.read(&[picture(colour, 120, 120)], "Which colour is the image?");
         let said = seeing.answers(vec![pieces]).remove(0);
         assert!(said.to_lowercase().contains(word), "{word}: {said}");
@@ -98,7 +101,7 @@ fn a_picture_is_rows_between_the_words_and_as_wide_as_the_model() {
     for piece in &pieces {
         if let Piece::View(view) = piece {
             assert_eq!((view.len(), view.width, view.advance, view.is_whole), (9, 576, 9, false));
-            assert!(view.grid.is_empty() && view.rows.iter().all(|number| number.is_finite()));
+            assert!(view.places.is_empty() && view.rows.iter().all(|number| number.is_finite()));
         }
     }
 }
@@ -128,19 +131,65 @@ fn words_cannot_point_at_a_picture_that_is_not_there() {
 }
 
 #[test]
-fn what_ends_the_work_ends_it_before_the_next_picture() {
+fn what_ends_the_work_ends_it_within_a_picture() {
+    let mut seeing = seeing();
+    let text = format!("{} and so on.", seeing.projector.marker());
+    let pictures = [picture([0; 3], 40, 40)];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut read = |most: usize| {
+        asked.store(0, Ordering::Relaxed);
+        let count = asked.clone();
+        seeing.projector.read(&text, true, &pictures, ROOM, move || count.fetch_add(1, Ordering::Relaxed) >= most)
+    };
+    assert!(read(usize::MAX).is_ok());
+    let questions = asked.load(Ordering::Relaxed);
+    assert!(questions > 5, "asked {questions} times for a picture and two texts");
+    for most in 0..questions {
+        assert!(matches!(read(most), Err(Unread::Ended)), "{most} of {questions}");
+        assert_eq!(asked.load(Ordering::Relaxed), most + 1, "it goes no further");
+    }
+    assert!(read(usize::MAX).is_ok(), "and the next one is looked at");
+}
+
+#[test]
+fn what_has_no_room_is_refused_before_it_is_looked_at() {
     let mut seeing = seeing();
     let marker = seeing.projector.marker().to_owned();
     let pictures = [picture([0; 3], 40, 40), picture([9; 3], 40, 40)];
-    let asked = std::cell::Cell::new(0);
-    let go_on = || {
-        asked.set(asked.get() + 1);
-        if asked.get() < 2 { Ok(()) } else { Err(Fault::invalid("enough")) }
-    };
-    let text = format!("{marker} and {marker}.");
-    assert!(seeing.projector.read(&text, true, &pictures, go_on).unwrap_err().message.contains("enough"));
+    let text = format!("{marker}{marker}");
+    let room = Room { prompt: 17, ..ROOM };
+    let unread = seeing.projector.read(&text, false, &pictures, room, || panic!("looked at")).unwrap_err();
+    assert!(matches!(unread, Unread::TooLong(18)), "{unread:?}");
     // As many pictures as markers.
-    assert!(seeing.projector.read(&marker, true, &pictures, || Ok(())).is_err());
+    let unread = seeing.projector.read(&marker, true, &pictures, ROOM, || false).unwrap_err();
+    assert!(matches!(unread, Unread::Failed(_)), "{unread:?}");
+}
+
+#[test]
+fn a_picture_takes_as_many_steps_as_it_needs_beside_answers() {
+    let mut seeing = seeing();
+    // Rows that a step never takes at once, and more pictures than it looks at.
+    let mut batcher = {
+        let loaded = seeing.native.load(&Config { batch: 16, ..config() }, 1, |_| ()).unwrap();
+        Batcher::new(loaded.context, 4, 16)
+    };
+    let questions: Vec<Vec<Piece>> = (0..4)
+        .map(|_| {
+            seeing.read(&[picture([255, 0, 0], 64, 64), picture([0, 0, 255], 64, 64)], "Which colour is the image?")
+        })
+        .collect();
+    let sampling = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
+    for pieces in questions {
+        let task = Task { prompt: Prompt::new(pieces), max_tokens: 8, sampling, stops: Vec::new() };
+        batcher.admit(task).unwrap();
+    }
+    let mut texts = vec![String::new(); 4];
+    while !batcher.is_idle() {
+        for (id, result) in batcher.step() {
+            texts[id].push_str(&result.unwrap().text);
+        }
+    }
+    assert!(!texts[0].is_empty() && texts.iter().all(|text| *text == texts[0]), "{texts:?}");
 }
 
 #[test]
