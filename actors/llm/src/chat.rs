@@ -40,7 +40,7 @@ pub(crate) struct Chat {
 /// Whose sequence is computed.
 #[derive(Debug)]
 enum Occupant {
-    Chat(Slot),
+    Chat(Box<Slot>),
     See(Box<Showing>),
 }
 
@@ -114,7 +114,7 @@ impl Chat {
             return self.look_for(job, request);
         }
         match self.task(&request) {
-            Ok(task) => self.admit(task, |prompt_tokens| Occupant::Chat(Slot::new(job, request.stream, prompt_tokens))),
+            Ok(task) => self.admit(task, |prompt_tokens| Occupant::chat(job, request.stream, prompt_tokens)),
             Err(fault) => job.fail(fault),
         }
     }
@@ -231,6 +231,11 @@ impl Chat {
 }
 
 impl Occupant {
+    /// A conversation whose prompt has so many tokens.
+    fn chat(job: Job, is_stream: bool, prompt_tokens: usize) -> Self {
+        Self::Chat(Box::new(Slot::new(job, is_stream, prompt_tokens)))
+    }
+
     /// Why the job should end now, if it should.
     fn interruption(&self) -> Option<Fault> {
         match self {

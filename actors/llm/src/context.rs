@@ -54,7 +54,7 @@ pub(crate) struct Context {
 #[error("llama.cpp could not compute a step: {}", match .0 {
     1 => "no room in the KV cache".to_owned(),
     2 => "aborted".to_owned(),
-    MISSHAPEN => "a picture's rows are not what the model reads".to_owned(),
+    &MISSHAPEN => "a picture's rows are not what the model reads".to_owned(),
     code => format!("code {code}"),
 })]
 pub(crate) struct DecodeError(i32);

@@ -21,7 +21,7 @@ const MOST_STRETCHED: u32 = 200;
 #[derive(Debug)]
 pub(crate) enum Asker {
     /// A conversation with pictures in it.
-    Chat(Job, Box<ChatRequest>),
+    Chat(Box<Job>, Box<ChatRequest>),
     /// Pictures to be described.
     See(Box<Showing>),
 }

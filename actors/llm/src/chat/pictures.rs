@@ -10,14 +10,15 @@ use crate::looker::{Asker, Errand, Looked, Looker, Sight};
 use crate::piece::Prompt;
 use crate::sequence::Task;
 use crate::showing::Showing;
-use crate::slot::Slot;
 
 impl Chat {
     /// Has the pictures of a conversation looked at.
     pub(super) fn look_for(&self, job: Job, mut request: ChatRequest) {
         let pictures = take_pictures(&mut request.messages);
         match self.text(&request.messages, &pictures) {
-            Ok(text) => self.send(Asker::Chat(job, Box::new(request)), text, pictures.into_iter().flatten().collect()),
+            Ok(text) => {
+                self.send(Asker::Chat(Box::new(job), Box::new(request)), text, pictures.into_iter().flatten().collect())
+            }
             Err(fault) => job.fail(fault),
         }
     }
@@ -45,7 +46,7 @@ impl Chat {
                 }
             };
             self.admit(task, |prompt_tokens| match asker {
-                Asker::Chat(job, request) => Occupant::Chat(Slot::new(job, request.stream, prompt_tokens)),
+                Asker::Chat(job, request) => Occupant::chat(*job, request.stream, prompt_tokens),
                 Asker::See(mut showing) => {
                     showing.is_of(size);
                     Occupant::See(showing)
