@@ -11,7 +11,7 @@ use megabrain_schemas::{Ask, ChatRequest, FaultKind, LegStatus, Media, Message, 
 use megabrain_tests::{Brain, EYES, SEEING, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
-const QUESTION: &str = "Which colour is the image?";
+const QUESTION: &str = "What is the colour of the image? Answer with one word.";
 
 async fn brain(models: &str, ready: &[&str]) -> (Brain, Bus) {
     let mut brain = Brain::start(models).await;

@@ -26,6 +26,8 @@ const COLOURS: [(&str, [u8; 3]); 8] = [
     ("white", [255, 255, 255]),
 ];
 
+/// One that the small model answers with what it was shown.
+const QUESTION: &str = "What is the colour of the image? Answer with one word.";
 const ROOM: Room = Room { prompt: 512, whole: 512 };
 
 /// A model with its eyes, its mouth, and what keeps llama.cpp alive.
@@ -86,7 +88,7 @@ impl Seeing {
 fn the_model_says_which_colour_a_picture_has() {
     let mut seeing = seeing();
     for (word, colour) in COLOURS {
-        let pieces = seeing.read(&[picture(colour, 120, 120)], "Which colour is the image?");
+        let pieces = seeing.read(&[picture(colour, 120, 120)], QUESTION);
         let said = seeing.answers(vec![pieces]).remove(0);
         assert!(said.to_lowercase().contains(word), "{word}: {said}");
     }
@@ -111,9 +113,9 @@ fn conversations_with_and_without_pictures_side_by_side_say_what_each_says_alone
     let mut seeing = seeing();
     let prompts = |seeing: &mut Seeing| {
         vec![
-            seeing.read(&[picture([255, 0, 0], 64, 64)], "Which colour is the image?"),
-            seeing.read(&[], "What is the capital of France?"),
-            seeing.read(&[picture([0, 0, 255], 64, 64)], "Which colour is the image?"),
+            seeing.read(&[picture([255, 0, 0], 64, 64)], QUESTION),
+            seeing.read(&[], "What is the capital of France? Answer in one word."),
+            seeing.read(&[picture([0, 0, 255], 64, 64)], QUESTION),
         ]
     };
     let alone: Vec<String> =
@@ -121,6 +123,16 @@ fn conversations_with_and_without_pictures_side_by_side_say_what_each_says_alone
     let together = prompts(&mut seeing);
     assert_eq!(seeing.answers(together), alone);
     assert!(alone[1].contains("Paris") && alone[0] != alone[2], "{alone:?}");
+}
+
+#[test]
+fn words_without_pictures_are_read_as_anywhere_else() {
+    let mut seeing = seeing();
+    let text = seeing.template.render(&[Message::user("<|im_start|> is é 🛥 to words.")]).unwrap();
+    let expected = seeing.template.tokens(seeing.batcher.context().model(), &text);
+    let begins = seeing.template.lacks_beginning(&text);
+    let pieces = seeing.projector.read(&text, begins, &[], ROOM, || false).unwrap();
+    assert!(matches!(&pieces[..], [Piece::Text(tokens)] if *tokens == expected), "{pieces:?}");
 }
 
 #[test]
@@ -143,7 +155,7 @@ fn what_ends_the_work_ends_it_within_a_picture() {
     };
     assert!(read(usize::MAX).is_ok());
     let questions = asked.load(Ordering::Relaxed);
-    assert!(questions > 5, "asked {questions} times for a picture and two texts");
+    assert!(questions > 3, "asked {questions} times for a picture and two texts");
     for most in 0..questions {
         assert!(matches!(read(most), Err(Unread::Ended)), "{most} of {questions}");
         assert_eq!(asked.load(Ordering::Relaxed), most + 1, "it goes no further");
@@ -173,11 +185,8 @@ fn a_picture_takes_as_many_steps_as_it_needs_beside_answers() {
         let loaded = seeing.native.load(&Config { batch: 16, ..config() }, 1, |_| ()).unwrap();
         Batcher::new(loaded.context, 4, 16)
     };
-    let questions: Vec<Vec<Piece>> = (0..4)
-        .map(|_| {
-            seeing.read(&[picture([255, 0, 0], 64, 64), picture([0, 0, 255], 64, 64)], "Which colour is the image?")
-        })
-        .collect();
+    let questions: Vec<Vec<Piece>> =
+        (0..4).map(|_| seeing.read(&[picture([255, 0, 0], 64, 64), picture([0, 0, 255], 64, 64)], QUESTION)).collect();
     let sampling = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
     for pieces in questions {
         let task = Task { prompt: Prompt::new(pieces), max_tokens: 8, sampling, stops: Vec::new() };
