@@ -12,7 +12,7 @@ use std::{env, fs};
 const RUN_PATHS: [&str; 3] = ["$ORIGIN", "$ORIGIN/lib/megabrain", "$ORIGIN/../lib/megabrain"];
 
 /// What the executable asks for when it starts. The others of llama.cpp's libraries are not used.
-const AT_START: [&str; 3] = ["libggml-base.so.0", "libggml.so.0", "libllama.so.0"];
+const AT_START: [&str; 4] = ["libggml-base.so.0", "libggml.so.0", "libllama.so.0", "libmtmd.so.0"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");

@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::null_is_absent;
-use crate::{Fault, Name, Request, check};
+use crate::{Fault, Media, Name, Request, check};
 
+/// Pictures that all messages of a request may have together.
+const MOST_IMAGES: usize = 64;
 /// Stop texts that a request may have.
 const MOST_STOPS: usize = 16;
 /// Bytes that a stop text may have.
@@ -61,11 +63,25 @@ impl Request for ChatRequest {
         if self.messages.is_empty() {
             return Err(Fault::invalid("`messages` is empty"));
         }
+        check_images(&self.messages)?;
         check_stops(&self.stop)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
         check::within("temperature", self.temperature, 0.0..=2.0)?;
         check::within("top_p", self.top_p, 0.0..=1.0)
     }
+}
+
+fn check_images(messages: &[Message]) -> Result<(), Fault> {
+    let count: usize = messages.iter().map(|message| message.images.len()).sum();
+    if count > MOST_IMAGES {
+        return Err(Fault::invalid(format!("`messages` have {count} images: expected {MOST_IMAGES} or fewer")));
+    }
+    for (index, message) in messages.iter().enumerate() {
+        for (number, image) in message.images.iter().enumerate() {
+            image.check(&format!("messages[{index}].images[{number}]"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Every token of an answer is searched for all of them, so that their number and length are bounded.
@@ -103,16 +119,24 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Pictures that belong to it, for a model that takes some; they come before what is said. At most 64 in all messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schemars(with = "Option<Vec<Media>>")]
+    pub images: Vec<Media>,
 }
 
 impl Message {
+    /// A message of words.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), images: Vec::new() }
+    }
     /// A message from the person.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+        Self::new(Role::User, content)
     }
     /// A message from the model.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+        Self::new(Role::Assistant, content)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, Name};
+use crate::{Capability, Name, SeeTask};
 
 /// Where an instance is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,9 @@ pub struct Presence {
     /// Media types that it takes as an attachment: `audio/*`, `application/pdf`.
     #[serde(default)]
     pub accepts: Vec<String>,
+    /// Of the tasks of `see`, those that it does by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<SeeTask>,
     /// Where its weights live: `ram`, `cuda0`, `vulkan0`. Absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -134,6 +137,7 @@ impl Presence {
             state: ModelState::Starting,
             capabilities: Vec::new(),
             accepts: Vec::new(),
+            tasks: Vec::new(),
             device: None,
             slots: 0,
             queue_limit: 0,

@@ -51,8 +51,8 @@ fn finish_reason() -> impl Strategy<Value = FinishReason> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (prop_oneof![Just(Role::System), Just(Role::User), Just(Role::Assistant)], ".*")
-        .prop_map(|(role, content)| Message { role, content })
+    (prop_oneof![Just(Role::System), Just(Role::User), Just(Role::Assistant)], ".*", vec(media(), 0..2))
+        .prop_map(|(role, content, images)| Message { role, content, images })
 }
 
 fn ask() -> impl Strategy<Value = Ask> {

@@ -24,6 +24,15 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"max_tokens":0}"#, "`max_tokens`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"top_p":1.5}"#, "`top_p`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"stop":[""]}"#, "`stop`");
+    refused::<ChatRequest>(
+        r#"{"messages":[{"role":"user","content":"a","images":[{"data":"AA=="},{}]}]}"#,
+        "messages[0].images[1]",
+    );
+    let images = vec![r#"{"data":"AA=="}"#; 65].join(",");
+    refused::<ChatRequest>(
+        &format!(r#"{{"messages":[{{"role":"user","content":"a","images":[{images}]}}]}}"#),
+        "65 images: expected 64",
+    );
     let stops = |stops: &[String]| {
         let stops = serde_json::to_string(stops).unwrap();
         format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)

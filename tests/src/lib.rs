@@ -64,6 +64,16 @@ weights = "minilm-l6"
 device = "ram"
 "#;
 
+/// A table of a brain file for a language model with eyes, those of a toy that names eight colours.
+pub const SEEING: &str = r#"
+[models.writer]
+actor = "llm"
+weights = { model = "smollm2-135m", mmproj = "smollm2-135m-colours" }
+device = "ram"
+context = 512
+max_pixels = 1_000_000
+"#;
+
 /// A table of a brain file for the starter brain's ears.
 pub const EARS: &str = r#"
 [models.whisper]

@@ -23,6 +23,7 @@ mod pictures;
 mod placement;
 mod plan;
 mod read_aloud;
+mod seeing;
 mod spoken_question;
 mod streams;
 mod vectors;

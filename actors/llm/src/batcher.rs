@@ -2,7 +2,8 @@
 //!
 //! Continuous batching: a step carries the newest token of every sequence that answers, and beside them a chunk of the
 //! prompts that are still read. So nobody waits for a whole prompt or answer of somebody else, and the weights are read
-//! once for all. The chunk is split evenly: a short prompt does not wait behind a long one.
+//! once for all. The chunk is split evenly: a short prompt does not wait behind a long one. Pictures in prompts count as
+//! one of them, and take turns.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub(crate) struct Batcher {
     sequences: Vec<Option<Sequence>>,
     batch: Batch,
     pace: Pace,
+    /// Whose picture has the next look.
+    turn: usize,
 }
 
 /// What came of a step for the sequence with this number. After a finish or a fault it is gone.
@@ -27,7 +30,13 @@ pub(crate) type StepResult = (usize, Result<Output, Fault>);
 impl Batcher {
     /// Room for `slots` sequences; a step reads at most `most` prompt tokens.
     pub(crate) fn new(context: Context, slots: usize, most: usize) -> Self {
-        Self { context, sequences: (0..slots).map(|_| None).collect(), batch: Batch::default(), pace: Pace::new(most) }
+        Self {
+            context,
+            sequences: (0..slots).map(|_| None).collect(),
+            batch: Batch::default(),
+            pace: Pace::new(most),
+            turn: 0,
+        }
     }
 
     /// The context that computes.
@@ -58,16 +67,25 @@ impl Batcher {
 
     /// Computes one step for everybody.
     pub(crate) fn step(&mut self) -> Vec<StepResult> {
-        let prompt_tokens = self.fill();
-        if self.batch.len() == 0 {
-            return Vec::new();
-        }
         let began = Instant::now();
-        let decoded = self.context.decode(&mut self.batch);
-        let results = match decoded {
-            Ok(()) => self.collect(),
-            Err(error) => self.fail_all(&error.to_string()),
-        };
+        let share = self.share();
+        let mut results = Vec::new();
+        let mut prompt_tokens = 0;
+        match self.look(share) {
+            Ok(rows) => prompt_tokens += rows,
+            Err((id, fault)) => {
+                self.dismiss(id);
+                results.push((id, Err(fault)));
+            }
+        }
+        prompt_tokens += self.fill(share);
+        if self.batch.len() > 0 {
+            let decoded = self.context.decode(&mut self.batch);
+            results.extend(match decoded {
+                Ok(()) => self.collect(),
+                Err(error) => self.fail_all(&error.to_string()),
+            });
+        }
         self.learn(prompt_tokens, began.elapsed());
         for (id, result) in &results {
             if result.as_ref().map_or(true, |output| output.finish.is_some()) {
@@ -77,12 +95,34 @@ impl Batcher {
         results
     }
 
-    /// Fills the batch and returns how many prompt tokens are in it.
-    fn fill(&mut self) -> usize {
+    /// Prompt tokens that each of those who read may have of the next step.
+    fn share(&self) -> usize {
+        let reading = self.sequences.iter().flatten().filter(|sequence| sequence.is_reading());
+        let (pictures, texts): (Vec<_>, Vec<_>) = reading.partition(|sequence| sequence.is_at_picture());
+        let readers = texts.len() + pictures.len().min(1);
+        (self.pace.chunk() / readers.max(1)).max(1)
+    }
+
+    /// Computes up to `room` rows of one picture, if somebody's prompt has one next: numbers and tokens do not go into
+    /// one batch. Returns how many, or whose failed.
+    fn look(&mut self, room: usize) -> Result<usize, (usize, Fault)> {
+        let count = self.sequences.len();
+        for id in (self.turn..count).chain(0..self.turn) {
+            let Some(sequence) = self.sequences.get_mut(id).and_then(Option::as_mut) else { continue };
+            if !sequence.is_at_picture() {
+                continue;
+            }
+            self.turn = (id + 1) % count;
+            let looked = sequence.look(number(id), room, &mut self.context);
+            return looked.map_err(|error| (id, Fault::engine(error.to_string())));
+        }
+        Ok(0)
+    }
+
+    /// Fills the batch, with up to `share` tokens of every prompt, and returns how many prompt tokens are in it.
+    fn fill(&mut self, share: usize) -> usize {
         self.batch.clear();
         let batch = &mut self.batch;
-        let readers = self.sequences.iter().flatten().filter(|sequence| sequence.is_reading()).count();
-        let share = (self.pace.chunk() / readers.max(1)).max(1);
         let mut prompt_tokens = 0;
         for (id, sequence) in self.sequences.iter_mut().enumerate() {
             let Some(sequence) = sequence else { continue };

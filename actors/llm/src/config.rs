@@ -8,8 +8,13 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Path of the GGUF file; of several parts, the first one.
-    pub(crate) weights: PathBuf,
+    /// The GGUF file, or that and the model's eyes.
+    pub(crate) weights: Weights,
+
+    /// For a model with eyes: the most pixels that the pictures of a conversation have together, or one to be described,
+    /// width times height. A pixel takes some 15 bytes while it is decoded and looked at. Default: 50,000,000.
+    #[serde(default = "default_max_pixels")]
+    pub(crate) max_pixels: u64,
 
     /// Where the model lives: `auto`, `ram`, `cuda0`, `vulkan0`, `rocm0` … (`megabrain devices` lists them). `auto`
     /// takes the first graphics card with enough free memory, else RAM. Default: `auto`.
@@ -76,6 +81,37 @@ pub(crate) struct Config {
     pub(crate) cpu_variant: Option<String>,
 }
 
+/// A model's files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "WeightsTable")]
+pub(crate) struct Weights {
+    /// Path of the GGUF file; of several parts, the first one.
+    pub(crate) model: PathBuf,
+    /// Path of its projector, also a GGUF file: with it, the model takes pictures. Default: none.
+    pub(crate) mmproj: Option<PathBuf>,
+}
+
+/// `weights` as it is written: a path, or a table of paths.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "`weights` is the path of a model, or a table of `model` and `mmproj`"
+)]
+enum WeightsTable {
+    One(PathBuf),
+    Several { model: PathBuf, mmproj: PathBuf },
+}
+
+impl From<WeightsTable> for Weights {
+    fn from(table: WeightsTable) -> Self {
+        match table {
+            WeightsTable::One(model) => Self { model, mmproj: None },
+            WeightsTable::Several { model, mmproj } => Self { model, mmproj: Some(mmproj) },
+        }
+    }
+}
+
 /// Where the experts of a mixture-of-experts model live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +127,8 @@ impl Config {
     /// Everything by default, but for the weights.
     pub(crate) fn of_weights(weights: PathBuf) -> Self {
         Self {
-            weights,
+            weights: Weights { model: weights, mmproj: None },
+            max_pixels: default_max_pixels(),
             device: default_device(),
             experts: Experts::default(),
             embedding: None,
@@ -120,6 +157,9 @@ impl Config {
         if self.context == Some(0) {
             return Err("context is 0: give at least 1 token, or leave it out".to_owned());
         }
+        if self.max_pixels == 0 {
+            return Err("max_pixels is 0: give at least 1".to_owned());
+        }
         if self.max_tokens == 0 {
             return Err("max_tokens is 0: give at least 1".to_owned());
         }
@@ -133,6 +173,9 @@ impl Config {
     }
 }
 
+fn default_max_pixels() -> u64 {
+    50_000_000
+}
 fn default_device() -> String {
     "auto".to_owned()
 }
@@ -167,6 +210,14 @@ mod tests {
         assert_eq!((config.slots, config.batch, config.max_tokens), (4, 512, 512));
         assert!(config.mmap && config.context.is_none() && config.seed.is_none());
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn eyes_are_a_second_file() {
+        let config: Config = toml::from_str(r#"weights = { model = "m.gguf", mmproj = "p.gguf" }"#).unwrap();
+        assert_eq!((config.weights.model, config.weights.mmproj), ("m.gguf".into(), Some("p.gguf".into())));
+        let error = toml::from_str::<Config>(r#"weights = { mmproj = "p.gguf" }"#).unwrap_err();
+        assert!(error.to_string().contains("`model` and `mmproj`"), "{error}");
     }
 
     #[test]

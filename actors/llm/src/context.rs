@@ -5,14 +5,21 @@
 
 #![allow(unsafe_code, reason = "the safe wrapper lacks owning, threads between steps and the number of outputs")]
 
+use std::ops::Range;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
+use crate::piece::View;
 use crate::purpose::{Pooling, Purpose};
+
+/// Numbers that tell the place of a row, for models that see a grid.
+const AXES: usize = 4;
+/// Our own code, beside llama.cpp's, of rows that are not what the model reads.
+const MISSHAPEN: i32 = i32::MIN;
 
 /// The size of a context, and what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +41,12 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Context {
     raw: NonNull<sys::llama_context>,
-    model: Rc<LlamaModel>,
+    model: Arc<LlamaModel>,
     purpose: Purpose,
     tokens_per_sequence: usize,
     vocabulary: usize,
     dimensions: usize,
+    inputs: usize,
 }
 
 /// Why a step was not computed. What the sequences in it remember is then undefined until they are forgotten.
@@ -46,13 +54,14 @@ pub(crate) struct Context {
 #[error("llama.cpp could not compute a step: {}", match .0 {
     1 => "no room in the KV cache".to_owned(),
     2 => "aborted".to_owned(),
+    &MISSHAPEN => "a picture's rows are not what the model reads".to_owned(),
     code => format!("code {code}"),
 })]
 pub(crate) struct DecodeError(i32);
 
 impl Context {
     /// Makes room for the sequences. None if llama.cpp refuses, and then its log has the reason.
-    pub(crate) fn new(model: Rc<LlamaModel>, shape: Shape) -> Option<Self> {
+    pub(crate) fn new(model: Arc<LlamaModel>, shape: Shape) -> Option<Self> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_seq_max = shape.sequences;
@@ -79,7 +88,7 @@ impl Context {
         params.n_threads = threads(shape.threads);
         params.n_threads_batch = threads(shape.threads);
         params.no_perf = true;
-        // SAFETY: the model outlives the context, which holds an `Rc` of it.
+        // SAFETY: the model outlives the context, which holds an `Arc` of it.
         let raw = NonNull::new(unsafe { sys::llama_init_from_model(raw_model(&model), params) })?;
         let tokens = match shape.purpose {
             // SAFETY: `raw` is a live context.
@@ -92,6 +101,8 @@ impl Context {
             tokens_per_sequence: tokens as usize,
             vocabulary: usize::try_from(model.n_vocab()).ok()?,
             dimensions: usize::try_from(model.n_embd_out()).ok()?,
+            // SAFETY: the model is live.
+            inputs: usize::try_from(unsafe { sys::llama_model_n_embd_inp(raw_model(&model)) }).ok()?,
             model,
         })
     }
@@ -99,6 +110,11 @@ impl Context {
     /// The model.
     pub(crate) fn model(&self) -> &LlamaModel {
         &self.model
+    }
+
+    /// The model, for somebody who needs it for as long.
+    pub(crate) fn share_model(&self) -> Arc<LlamaModel> {
+        self.model.clone()
     }
 
     /// What it is for.
@@ -122,6 +138,46 @@ impl Context {
         let code = unsafe {
             let code = sys::llama_decode(self.raw.as_ptr(), batch.as_raw());
             sys::llama_synchronize(self.raw.as_ptr());
+            code
+        };
+        if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
+    }
+
+    /// Computes some rows of a picture that begins at `position` of a sequence, and waits for it. Nothing comes out.
+    pub(crate) fn decode_view(
+        &mut self,
+        view: &View,
+        rows: Range<usize>,
+        position: i32,
+        sequence: i32,
+    ) -> Result<(), DecodeError> {
+        let count = rows.len();
+        let mut numbers = view.numbers(&rows).to_vec();
+        let mut positions = positions(view, rows, position);
+        let axes = if view.places.is_empty() { 1 } else { AXES };
+        if numbers.len() != count * self.inputs || positions.len() != count * axes {
+            return Err(DecodeError(MISSHAPEN));
+        }
+        let mut sequences = vec![sequence; count];
+        let mut pointers: Vec<*mut sys::llama_seq_id> = sequences.iter_mut().map(std::ptr::from_mut).collect();
+        let (mut counts, mut wanted) = (vec![1; count], vec![0; count]);
+        let batch = sys::llama_batch {
+            n_tokens: i32::try_from(count).unwrap_or(0),
+            token: std::ptr::null_mut(),
+            embd: numbers.as_mut_ptr(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: pointers.as_mut_ptr(),
+            logits: wanted.as_mut_ptr(),
+        };
+        // SAFETY: `raw` is a live context; the pointers are good until the call returns, and what they point at is as long
+        // as llama.cpp reads: a model that sees a grid reads a place from every axis, others from the first.
+        let code = unsafe {
+            let raw = self.raw.as_ptr();
+            sys::llama_set_causal_attn(raw, !view.is_whole);
+            let code = sys::llama_decode(raw, batch);
+            sys::llama_synchronize(raw);
+            sys::llama_set_causal_attn(raw, true);
             code
         };
         if code == 0 { Ok(()) } else { Err(DecodeError(code)) }
@@ -179,9 +235,19 @@ fn threads(count: usize) -> i32 {
 
 const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
 
-fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
+/// What llama-cpp-2 wraps.
+pub(crate) fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
     // SAFETY: `LlamaModel` is `repr(transparent)` over the pointer in the version that Cargo.toml pins.
     unsafe { *std::ptr::from_ref(model).cast::<*mut sys::llama_model>() }
+}
+
+/// Where rows of a picture are: one number a row, or, in a grid, of all rows the first axis, then the second, and so on.
+fn positions(view: &View, rows: Range<usize>, position: i32) -> Vec<i32> {
+    if view.places.is_empty() {
+        return rows.map(|row| position.saturating_add(i32::try_from(row).unwrap_or(i32::MAX))).collect();
+    }
+    let places = view.places.get(rows).unwrap_or_default();
+    (0..AXES).flat_map(|axis| places.iter().filter_map(move |place| place.get(axis).copied())).collect()
 }
 
 /// The tokens of one step, of any number of sequences. Reused from step to step.

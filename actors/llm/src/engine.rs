@@ -29,8 +29,10 @@ impl Engine for Llm {
         let native = Native::start_for(&config)?;
         let progress = host.clone();
         let loaded = native.load(&config, host.threads(), move |part| progress.progress(part))?;
+        let (name, waker) = (host.name().clone(), host.waker());
+        let wake = move || waker.wake();
         Ok(match loaded.context.purpose() {
-            Purpose::Chat => Self::Chat(Box::new(Chat::new(native, loaded, config)?)),
+            Purpose::Chat => Self::Chat(Box::new(Chat::new(native, loaded, config, name, wake)?)),
             Purpose::Embed(_) => Self::Embed(Box::new(Embed::new(native, loaded, &config))),
         })
     }

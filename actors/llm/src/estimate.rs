@@ -48,7 +48,8 @@ impl Estimate {
     /// # Errors
     /// The file is no model, or llama.cpp does not know this kind.
     pub(crate) fn of(native: &Native, config: &Config, device: &Device) -> Result<Self, LoadError> {
-        let tensors = gguf::tensors(&config.weights)?;
+        let tensors = gguf::tensors(&config.weights.model)?;
+        let projector = config.weights.mmproj.as_deref().map(gguf::bytes).transpose()?.unwrap_or(0);
         native::forget();
         let context = native.load_without_memory(config, device)?;
         let heard = native::heard();
@@ -59,7 +60,11 @@ impl Estimate {
             |tensor: &&Tensor| !device.is_ram() && goes_to_device(tensor, config.experts, first_on_device);
         let weights: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();
         let mut weights_on_device: u64 = tensors.iter().filter(is_on_device).map(|tensor| tensor.bytes).sum();
-        let weights_in_ram = weights - weights_on_device;
+        let mut weights_in_ram = weights - weights_on_device;
+        match device.is_ram() {
+            true => weights_in_ram += projector,
+            false => weights_on_device += projector,
+        }
         if !device.is_ram() && !context.purpose().is_embed() {
             weights_on_device += tied_output(&tensors);
         }

@@ -32,6 +32,14 @@ pub(crate) fn tensors(weights: &Path) -> Result<Vec<Tensor>, LoadError> {
     Ok(tensors)
 }
 
+/// The tensors' size together.
+///
+/// # Errors
+/// As [`tensors`].
+pub(crate) fn bytes(weights: &Path) -> Result<u64, LoadError> {
+    Ok(tensors(weights)?.iter().map(|tensor| tensor.bytes).sum())
+}
+
 /// The files of a model: `…-00001-of-00003.gguf` stands for three.
 fn parts(weights: &Path) -> Vec<PathBuf> {
     let split = || {

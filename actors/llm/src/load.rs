@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
@@ -14,6 +14,7 @@ use crate::config::{Config, Experts};
 use crate::context::{Context, Shape};
 use crate::devices::{self, Cards, Device, Unusable};
 use crate::estimate::Estimate;
+use crate::projector::Projector;
 use crate::purpose::Purpose;
 use crate::reader::TEXTS_A_STEP;
 use crate::{gguf, native};
@@ -26,6 +27,8 @@ const DEFAULT_CONTEXT: u32 = 4096;
 /// A model in memory, ready to compute. Must be dropped before the [`Native`] that loaded it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    /// What looks at pictures, if the model has it.
+    pub(crate) projector: Option<Projector>,
     /// The model and the memory of its sequences.
     pub(crate) context: Context,
     /// Where it lives.
@@ -43,6 +46,7 @@ impl Loaded {
         Profile {
             capabilities: vec![capability],
             accepts: Vec::new(),
+            tasks: Vec::new(),
             slots,
             context: u32::try_from(context).ok(),
             device: Some(device.clone()),
@@ -108,7 +112,9 @@ impl Native {
         progress: impl Fn(f32) + 'static,
     ) -> Result<Loaded, LoadError> {
         config.check().map_err(LoadError::Config)?;
-        gguf::tensors(&config.weights)?;
+        gguf::tensors(&config.weights.model)?;
+        let eyes = config.weights.mmproj.as_deref();
+        eyes.map(gguf::tensors).transpose()?;
         let device = self.place(config)?;
         native::forget();
         let params = model_params(config, &device)?.with_use_mmap(config.mmap).with_progress_callback(move |part| {
@@ -117,10 +123,19 @@ impl Native {
         });
         let model = self.model(config, &device, params)?;
         let context = self.context(config, &device, model, threads)?;
+        if eyes.is_some() && context.purpose().is_embed() {
+            return Err(LoadError::Config("`weights.mmproj` is for models that chat: leave it out".to_owned()));
+        }
         let buffers = native::heard().buffers;
-        let device_bytes =
+        let mut device_bytes: u64 =
             buffers.iter().filter(|buffer| is_on(&device, &buffer.place)).map(|buffer| buffer.bytes).sum();
-        Ok(Loaded { context, device, device_bytes })
+        let load = |file| {
+            check_room(file, &device)?;
+            Projector::load(file, context.share_model(), &device, threads)
+        };
+        let projector = eyes.map(load).transpose()?;
+        device_bytes += eyes.map(gguf::bytes).transpose()?.unwrap_or(0);
+        Ok(Loaded { projector, context, device, device_bytes })
     }
 
     /// A model without a context, and where it lives.
@@ -128,7 +143,7 @@ impl Native {
     /// # Errors
     /// As [`Native::load`].
     pub(crate) fn load_model(&self, config: &Config) -> Result<(LlamaModel, Device), LoadError> {
-        gguf::tensors(&config.weights)?;
+        gguf::tensors(&config.weights.model)?;
         let device = self.place(config)?;
         let params = model_params(config, &device)?.with_use_mmap(config.mmap);
         Ok((self.model(config, &device, params)?, device))
@@ -158,8 +173,8 @@ impl Native {
         if config.experts == Experts::Ram {
             Pin::as_mut(&mut params).add_cpu_moe_override();
         }
-        LlamaModel::load_from_file(&self.backend, &config.weights, &params)
-            .map_err(|_| refused(&config.weights, device))
+        LlamaModel::load_from_file(&self.backend, &config.weights.model, &params)
+            .map_err(|_| refused(&config.weights.model, device))
     }
 
     fn context(
@@ -181,7 +196,7 @@ impl Native {
             Purpose::Embed(_) => (TEXTS_A_STEP, "texts at once"),
         };
         let shape = Shape { purpose, tokens, sequences, batch: config.batch, threads };
-        Context::new(Rc::new(model), shape).ok_or_else(|| {
+        Context::new(Arc::new(model), shape).ok_or_else(|| {
             LoadError::Engine(format!(
                 "no memory on {} for {sequences} {what} of {tokens} tokens: lower `context`, `slots` or `batch` ({})",
                 device.name,
@@ -218,6 +233,26 @@ fn refused(weights: &Path, device: &Device) -> LoadError {
         return LoadError::Engine(format!("{} does not fit into memory ({complaint})", weights.display()));
     }
     LoadError::Weights(format!("{} cannot be loaded: {complaint}", weights.display()))
+}
+
+/// libmtmd ends the process where a card has no room for its file, so that it must not come to that.
+fn check_room(projector: &Path, device: &Device) -> Result<(), LoadError> {
+    if device.is_ram() {
+        return Ok(());
+    }
+    let bytes = gguf::bytes(projector)?;
+    let now = devices::devices().into_iter().find(|other| other.name == device.name);
+    let free = now.map_or(0, |device| device.memory_free_bytes);
+    if bytes.saturating_add(MARGIN) <= free {
+        return Ok(());
+    }
+    Err(LoadError::Engine(format!(
+        "the projector {} does not fit on {} beside its model: it takes {} MiB, of {} MiB that are free, and some to compute in",
+        projector.display(),
+        device.name,
+        bytes >> 20,
+        free >> 20
+    )))
 }
 
 /// True if ggml's name of a place (`CUDA0`, `CPU_Mapped`, `Vulkan_Host`) means this device.

@@ -43,6 +43,7 @@ pub(crate) fn listen() {
     unsafe {
         sys::llama_log_set(Some(receive), std::ptr::null_mut());
         sys::ggml_log_set(Some(receive), std::ptr::null_mut());
+        sys::mtmd_log_set(Some(receive), std::ptr::null_mut());
     }
 }
 

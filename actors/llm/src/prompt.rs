@@ -74,8 +74,12 @@ impl ChatTemplate {
 
     /// Tokens of a rendered conversation. The text that begins every document is added where the template did not.
     pub(crate) fn tokens(&self, model: &LlamaModel, text: &str) -> Vec<LlamaToken> {
-        let has_beginning = !self.bos.is_empty() && text.starts_with(&self.bos);
-        model.vocab().tokenize(text.as_bytes(), !has_beginning, true)
+        model.vocab().tokenize(text.as_bytes(), self.lacks_beginning(text), true)
+    }
+
+    /// True if a rendered conversation is without the text that begins every document.
+    pub(crate) fn lacks_beginning(&self, text: &str) -> bool {
+        self.bos.is_empty() || !text.starts_with(&self.bos)
     }
 }
 
@@ -108,7 +112,7 @@ mod tests {
     }
 
     fn system(content: &str) -> Message {
-        Message { role: Role::System, content: content.to_owned() }
+        Message::new(Role::System, content)
     }
 
     #[test]

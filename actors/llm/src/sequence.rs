@@ -4,7 +4,8 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use megabrain_schemas::{Fault, FinishReason};
 
-use crate::context::Batch;
+use crate::context::{Batch, Context, DecodeError};
+use crate::piece::Prompt;
 use crate::sampler::{Sampler, Sampling};
 use crate::text::TextStream;
 
@@ -12,7 +13,7 @@ use crate::text::TextStream;
 #[derive(Debug)]
 pub(crate) struct Task {
     /// The prompt, at least one token and no more than the context.
-    pub(crate) prompt: Vec<LlamaToken>,
+    pub(crate) prompt: Prompt,
     /// The longest answer, in tokens, at least 1.
     pub(crate) max_tokens: usize,
     /// How tokens are chosen.
@@ -35,8 +36,11 @@ pub(crate) struct Output {
 /// One sequence on its way: first its prompt is read in chunks, then a token comes out of every step.
 #[derive(Debug)]
 pub(crate) struct Sequence {
-    prompt: Vec<LlamaToken>,
+    prompt: Prompt,
+    /// Tokens in memory.
     remembered: usize,
+    /// Where the next token is; a picture may have more tokens than places, or fewer.
+    position: i32,
     next: Option<LlamaToken>,
     row: Option<i32>,
     produced: usize,
@@ -53,6 +57,7 @@ impl Sequence {
         Self {
             prompt: task.prompt,
             remembered: 0,
+            position: 0,
             next: None,
             row: None,
             produced: 0,
@@ -69,6 +74,11 @@ impl Sequence {
         self.next.is_none()
     }
 
+    /// True if the next of its prompt is a picture.
+    pub(crate) fn is_at_picture(&self) -> bool {
+        self.prompt.view().is_some()
+    }
+
     /// Adds what this sequence computes next: its newest token, or up to `room` tokens of its prompt. Returns how many.
     pub(crate) fn feed(&mut self, id: i32, room: usize, batch: &mut Batch) -> usize {
         self.row = None;
@@ -76,9 +86,9 @@ impl Sequence {
             self.row = Some(self.add(token, id, true, batch));
             return 1;
         }
-        let chunk: Vec<LlamaToken> = self.prompt.iter().skip(self.remembered).take(room).copied().collect();
-        for token in &chunk {
-            let is_last = self.remembered + 1 == self.prompt.len();
+        let chunk = self.prompt.take_text(room);
+        for (index, token) in chunk.iter().enumerate() {
+            let is_last = self.prompt.is_read() && index + 1 == chunk.len();
             let row = self.add(*token, id, is_last, batch);
             self.row = is_last.then_some(row);
         }
@@ -86,9 +96,25 @@ impl Sequence {
     }
 
     fn add(&mut self, token: LlamaToken, id: i32, wanted: bool, batch: &mut Batch) -> i32 {
-        let position = i32::try_from(self.remembered).unwrap_or(i32::MAX);
+        let position = self.position;
+        self.position += 1;
         self.remembered += 1;
         batch.add(token, position, id, wanted)
+    }
+
+    /// Computes up to `room` rows of the picture that comes next, or all where they look at each other. Returns how many;
+    /// none if no picture comes next.
+    ///
+    /// # Errors
+    /// As [`Context::decode`].
+    pub(crate) fn look(&mut self, id: i32, room: usize, context: &mut Context) -> Result<usize, DecodeError> {
+        let Some((view, read)) = self.prompt.view() else { return Ok(0) };
+        let left = view.len() - read;
+        let rows = if view.is_whole { left } else { left.min(room) };
+        context.decode_view(view, read..read + rows, self.position, id)?;
+        self.remembered += rows;
+        self.position += self.prompt.viewed(rows).unwrap_or(0);
+        Ok(rows)
     }
 
     /// The row of the last batch whose logits this sequence needs, if any.

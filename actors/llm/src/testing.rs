@@ -17,6 +17,11 @@ pub(crate) fn minilm() -> PathBuf {
     model("all-MiniLM-L6-v2.F16.gguf")
 }
 
+/// A toy projector for [`smollm2`]: it names eight colours. `models/make_colour_projector.py` tells how it was made.
+pub(crate) fn colours() -> PathBuf {
+    model("mmproj-SmolLM2-135M-colours.gguf")
+}
+
 fn model(file: &str) -> PathBuf {
     let path = crate::devices::cache_folder().join("models").join(file);
     assert!(path.exists(), "{} is missing: `make setup` fetches it", path.display());

@@ -1,6 +1,6 @@
 //! Which instance should work on this? One pure function: the seam for load, affinity and prefix-aware routing.
 
-use megabrain_schemas::{Name, Presence};
+use megabrain_schemas::{Name, Presence, SeeTask};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What a request wishes for in an instance.
@@ -28,6 +28,27 @@ pub fn choose<'a>(candidates: &[&'a Presence], wish: Wish<'_>) -> Option<&'a Pre
         .min_by(|one, other| load(one).total_cmp(&load(other)).then_with(|| one.instance.cmp(&other.instance)))
 }
 
+/// Of those that serve `see`, the ones that can do most of what is asked by themselves: a description by a model that
+/// puts pictures into words rather than by one that composes it, and everything by whoever knows the most.
+pub(crate) fn most_able<'a>(candidates: Vec<&'a Presence>, asked: Option<&[SeeTask]>) -> Vec<&'a Presence> {
+    let Some(asked) = asked else {
+        let most = candidates.iter().map(|presence| presence.tasks.len()).max().unwrap_or(0);
+        return candidates.into_iter().filter(|presence| presence.tasks.len() == most).collect();
+    };
+    let doing = |is_needed: &dyn Fn(&SeeTask) -> bool| -> Vec<&'a Presence> {
+        let does = |presence: &&&Presence| {
+            asked.iter().filter(|task| is_needed(task)).all(|task| presence.tasks.contains(task))
+        };
+        candidates.iter().filter(does).copied().collect()
+    };
+    let all = doing(&|_| true);
+    if !all.is_empty() {
+        return all;
+    }
+    let composing = doing(&|task| *task != SeeTask::Describe);
+    if composing.is_empty() { candidates } else { composing }
+}
+
 /// Works open for each slot.
 fn load(presence: &Presence) -> f64 {
     f64::from(presence.in_flight + presence.queued) / f64::from(presence.slots.max(1))
@@ -47,6 +68,24 @@ mod tests {
         let (a, b) = (instance("a", 2, 2), instance("b", 4, 8));
         assert_eq!(choose(&[&a, &b], Wish::default()).unwrap().instance, b.instance);
         assert!(choose(&[], Wish::default()).is_none());
+    }
+
+    #[test]
+    fn a_picture_goes_to_whoever_does_by_itself_what_is_asked() {
+        use SeeTask::{Classify, Describe, Read};
+        let with = |name: &str, tasks: &[SeeTask]| Presence { tasks: tasks.to_vec(), ..instance(name, 0, 1) };
+        let (eyes, writer, old) = (with("eyes", &[Classify, Read]), with("writer", &[Describe]), with("old", &[]));
+        let able = |asked: Option<&[SeeTask]>| {
+            let able = most_able(vec![&eyes, &writer, &old], asked);
+            able.into_iter().map(|presence| presence.instance.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(able(None), ["eyes"]);
+        assert_eq!(able(Some(&[Describe])), ["writer"]);
+        assert_eq!(able(Some(&[Read])), ["eyes"]);
+        assert_eq!(able(Some(&[Read, Describe])), ["eyes"], "which composes the description");
+        let alone = most_able(vec![&eyes], Some(&[Describe]));
+        assert_eq!(alone.len(), 1, "nobody else is there");
+        assert_eq!(most_able(vec![&old], Some(&[Read])).len(), 1, "it may know more than it says");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use megabrain_bus::{Bus, Incoming, Roster};
 use megabrain_runtime::supervision::SharedRoster;
-use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, subject};
+use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, SeeTask, subject};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::choose::{Wish, choose};
+use crate::choose::{Wish, choose, most_able};
 
 /// What of a request's body matters for where it goes.
 #[derive(Debug, Default, Deserialize)]
@@ -14,6 +15,39 @@ pub(crate) struct Peek {
     pub(crate) model: Option<String>,
     #[serde(default)]
     pub(crate) session: Option<String>,
+    /// Of a request to `see`.
+    #[serde(default)]
+    pub(crate) tasks: Option<Tasks>,
+}
+
+/// What a field `tasks` says.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Tasks {
+    /// What to do with pictures.
+    OfSee(Vec<SeeTask>),
+    /// Another capability's affair, or a mistake that the model will tell.
+    Other(IgnoredAny),
+}
+
+impl Peek {
+    /// What to do with pictures, if it says.
+    fn tasks(&self) -> Option<&[SeeTask]> {
+        match &self.tasks {
+            Some(Tasks::OfSee(tasks)) => Some(tasks),
+            _ => None,
+        }
+    }
+
+    /// Of models in the order of preference, those that suit what is asked; all if nobody is known to.
+    pub(crate) fn suiting(&self, roster: &Roster, models: &[Name]) -> Vec<Name> {
+        let Some(tasks) = self.tasks() else { return models.to_vec() };
+        let known = roster.all().filter(|presence| models.contains(&presence.model)).collect();
+        let able = most_able(known, Some(tasks));
+        let is_able = |model: &&Name| able.iter().any(|presence| presence.model == **model);
+        let suiting: Vec<Name> = models.iter().filter(is_able).cloned().collect();
+        if suiting.is_empty() { models.to_vec() } else { suiting }
+    }
 }
 
 /// Passes a request on to the best instance. Its answer skips the router.
@@ -47,6 +81,7 @@ fn instance_for<'r>(roster: &'r Roster, capability: &Capability, peek: &Peek) ->
         .filter(|presence| presence.capabilities.contains(capability))
         .filter(|presence| named.as_ref().is_none_or(|model| presence.model == *model))
         .collect();
+    let serving = most_able(serving, peek.tasks());
     let wish = Wish { session: peek.session.as_deref() };
     choose(&serving, wish).ok_or_else(|| nobody_ready(roster, capability, named.as_ref()))
 }

@@ -11,7 +11,7 @@ use megabrain_schemas::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::choose::{Wish, choose};
+use crate::choose::{Wish, choose, most_able};
 use crate::forward::not_there;
 
 /// One leg that is ready to be sent.
@@ -69,6 +69,7 @@ pub(crate) fn attachment_leg(
         roster.all().filter(|presence| presence.accepts.iter().any(|pattern| accepts(pattern, mime))).collect();
     let ready: Vec<&Presence> =
         accepting.iter().copied().filter(|presence| presence.state == ModelState::Ready).collect();
+    let ready = most_able(ready, None);
     // With nobody ready the leg still goes out: whoever guards the model answers that it is down, and when to try again.
     let least_busy = choose(&ready, wish).or_else(|| accepting.first().copied());
     let Some(least_busy) = least_busy else { return Err(nobody_takes(roster, index, mime)) };

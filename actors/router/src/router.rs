@@ -157,7 +157,8 @@ fn route(shared: &Arc<Shared>, capability: Capability, incoming: Incoming) {
     match shared.config.prefer.get(&capability) {
         Some(models) if peek.model.is_none() => {
             let probe = Probe::new(&shared.probes, &incoming.meta.work);
-            tokio::spawn(relay(shared.bus.clone(), capability, models.clone(), incoming, probe));
+            let models = peek.suiting(&shared.roster.lock(), models);
+            tokio::spawn(relay(shared.bus.clone(), capability, models, incoming, probe));
         }
         _ => forward(&shared.bus, &shared.roster, &capability, incoming, &peek),
     }

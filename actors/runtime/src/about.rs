@@ -85,6 +85,7 @@ impl About {
             presence.state = ModelState::Ready;
             presence.capabilities = profile.capabilities;
             presence.accepts = profile.accepts;
+            presence.tasks = profile.tasks;
             presence.device = profile.device;
             presence.context = profile.context;
             presence.device_memory_bytes = profile.device_memory_bytes;

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use megabrain_schemas::Capability;
+use megabrain_schemas::{Capability, SeeTask};
 use serde::de::DeserializeOwned;
 
 use crate::{Host, Job};
@@ -81,6 +81,8 @@ pub struct Profile {
     pub capabilities: Vec<Capability>,
     /// Media types that it takes as an attachment: `audio/*`, `application/pdf`.
     pub accepts: Vec<String>,
+    /// Of the tasks of `see`, those that it does by itself. The router sends nobody what another does better.
+    pub tasks: Vec<SeeTask>,
     /// Jobs that run at the same time, at least 1.
     pub slots: usize,
     /// Tokens that a conversation may have.

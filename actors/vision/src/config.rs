@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use megabrain_runtime::LoadError;
+use megabrain_schemas::SeeTask;
 use serde::Deserialize;
 
 /// Most jobs at once: each has the models to itself, and they take memory.
@@ -98,6 +99,13 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What it does by itself, by the weights it has.
+    pub(crate) fn tasks(&self) -> Vec<SeeTask> {
+        let Weights { classify, read, .. } = &self.weights;
+        let known = [classify.as_ref().map(|_| SeeTask::Classify), read.as_ref().map(|_| SeeTask::Read)];
+        known.into_iter().flatten().collect()
     }
 
     /// Some path of the weights: ONNX Runtime may lie beside it.

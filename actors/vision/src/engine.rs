@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use megabrain_onnx::{Device, Runtime};
 use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step};
-use megabrain_schemas::{Capability, SeeRequest};
+use megabrain_schemas::{Capability, SeeRequest, SeeTask};
 
 use crate::config::Config;
 use crate::eyes::Eyes;
@@ -23,6 +23,7 @@ pub(crate) struct Vision {
     workers: Vec<JoinHandle<()>>,
     running: Arc<Running>,
     device: Device,
+    tasks: Vec<SeeTask>,
 }
 
 impl Engine for Vision {
@@ -37,6 +38,7 @@ impl Engine for Vision {
         let running = Arc::new(Running::new(config.slots));
         let (jobs, inbox) = sync_channel(config.slots);
         let inbox = Arc::new(Mutex::new(inbox));
+        let tasks = config.tasks();
         let mut workers = Vec::with_capacity(config.slots);
         for slot in 0..config.slots {
             let eyes = Eyes::open(&runtime, &config, &device, host.threads())?;
@@ -46,13 +48,15 @@ impl Engine for Vision {
             workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
             host.progress((slot + 1) as f32 / config.slots as f32);
         }
-        Ok(Self { jobs: Some(jobs), workers, running, device })
+        Ok(Self { jobs: Some(jobs), workers, running, device, tasks })
     }
 
     fn profile(&self) -> Profile {
         Profile {
             capabilities: vec![Capability::of::<SeeRequest>()],
             accepts: vec!["image/*".to_owned()],
+            // A description is composed, not made: that is for others, where there are any.
+            tasks: self.tasks.clone(),
             slots: self.workers.len(),
             device: Some(self.device.to_string()),
             ..Profile::default()

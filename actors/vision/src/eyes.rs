@@ -9,7 +9,6 @@ use crate::classify::{self, Classifier};
 use crate::config::Config;
 use crate::describe::compose;
 use crate::end::End;
-use crate::picture;
 use crate::read::Reader;
 
 /// Labels of a request that does not say how many.
@@ -90,7 +89,7 @@ impl Eyes {
 
     /// Looks at the next picture. Its classes may wait for those of the next ones.
     pub(crate) fn look(&mut self, bytes: &[u8], what: &str, sight: &mut Sight, stop: &Stop) -> Result<(), End> {
-        let picture: RgbImage = picture::decode(bytes, self.max_pixels, what)?;
+        let picture: RgbImage = megabrain_picture::decode(bytes, self.max_pixels, what)?;
         let mut seen = Seen { width: picture.width(), height: picture.height(), ..Seen::default() };
         let Tasks { classify, read, describe } = sight.tasks;
         if let Some(reader) = self.reader.as_mut().filter(|_| read || describe) {

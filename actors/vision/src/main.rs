@@ -10,7 +10,6 @@ mod end;
 mod engine;
 mod eyes;
 mod line;
-mod picture;
 mod pixels;
 mod read;
 mod rectangle;

@@ -147,10 +147,13 @@ fn chatting() -> Made<Vec<MessageType>> {
     let request = ChatRequest {
         model: Some("fast".into()),
         messages: vec![
-            Message { role: Role::System, content: "You are the harbour office.".into() },
+            Message::new(Role::System, "You are the harbour office."),
             Message::user("Is berth 42 free? 🛥"),
             Message::assistant("Which day?"),
-            Message::user("Friday."),
+            Message {
+                images: vec![Media::inline("image/jpeg", picture())],
+                ..Message::user("Friday. It is for this.")
+            },
         ],
         max_tokens: Some(64),
         temperature: Some(0.5),
@@ -378,7 +381,8 @@ fn telling() -> Made<Vec<MessageType>> {
         node: Some(name("harbour")),
         state: ModelState::Ready,
         capabilities: vec![Capability::of::<ChatRequest>(), Capability::of::<EmbedRequest>()],
-        accepts: vec!["text/*".into()],
+        accepts: vec!["image/*".into()],
+        tasks: vec![SeeTask::Describe],
         device: Some("cuda0".into()),
         slots: 8,
         queue_limit: 64,

@@ -16,7 +16,7 @@ fn engine(change: impl FnOnce(&mut Config)) -> Chat {
     change(&mut config);
     let native = Native::start(None, crate::devices::Cards::Load).unwrap();
     let loaded = native.load(&config, THREADS, |_| ()).unwrap();
-    Chat::new(native, loaded, config).unwrap()
+    Chat::new(native, loaded, config, Name::sanitized("test"), || ()).unwrap()
 }
 
 fn ask(text: &str) -> ChatRequest {
@@ -197,7 +197,7 @@ fn the_profile_tells_device_and_memory() {
 #[test]
 fn a_mixture_of_experts_answers_with_its_experts_in_ram() {
     let mut engine = engine(|config| {
-        config.weights = smollm2_experts();
+        config.weights.model = smollm2_experts();
         config.experts = crate::config::Experts::Ram;
     });
     let (text, ..) = answer(&mut engine, ask("What is the capital of France? Answer in one word."));
@@ -216,7 +216,7 @@ fn an_unknown_device_and_a_file_that_is_no_model_are_load_errors() {
     config = Config::of_weights(folder.path().join("model.gguf"));
     config.device = "ram".to_owned();
     let whole = std::fs::read(smollm2()).unwrap();
-    std::fs::write(&config.weights, &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(&config.weights.model, &whole[..whole.len() - 1]).unwrap();
     let error = native.load(&config, 1, |_| ()).unwrap_err();
     assert!(matches!(&error, LoadError::Weights(text) if text.contains("cut short")), "{error}");
 }

@@ -182,7 +182,7 @@ fn a_dismissed_request_frees_its_slot_and_leaves_no_trace() {
 #[test]
 fn any_language_model_makes_vectors_if_it_is_asked_to() {
     let mut engine = engine(|config| {
-        config.weights = smollm2();
+        config.weights.model = smollm2();
         config.embedding = Some(true);
         config.context = Some(256);
     });

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: ChatArgs, globals: &Globals) -> anyhow::Result<Exi
         None => None,
     };
     let bus = session::connect(globals).await?;
-    let system = args.system.clone().map(|content| Message { role: Role::System, content });
+    let system = args.system.clone().map(|content| Message::new(Role::System, content));
     let mut talk = Talk { bus: &bus, args: &args, is_json: globals.json, messages: system.into_iter().collect() };
     match text {
         Some(text) => talk.say(text).await?,

@@ -13,7 +13,7 @@ use super::PullError;
 use super::manifest::Artefact;
 use super::progress::{Event, Meter, Reporter};
 
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 10] = [
     ("pull.py", include_str!("../../../../models/pull.py")),
     ("artefacts.py", include_str!("../../../../models/artefacts.py")),
     ("progress.py", include_str!("../../../../models/progress.py")),
@@ -22,6 +22,7 @@ const SCRIPTS: [(&str, &str); 9] = [
     ("convert_minilm.py", include_str!("../../../../models/convert_minilm.py")),
     ("convert_whisper.py", include_str!("../../../../models/convert_whisper.py")),
     ("gguf_file.py", include_str!("../../../../models/gguf_file.py")),
+    ("make_colour_projector.py", include_str!("../../../../models/make_colour_projector.py")),
     ("upcycle.py", include_str!("../../../../models/upcycle.py")),
 ];
 

@@ -70,8 +70,8 @@ fn a_real_bomb_is_refused_and_a_picture_at_the_limit_is_not() {
     let bomb = png(12_000, 12_000);
     assert!(bomb.len() < 3_000_000, "{} bytes", bomb.len());
     refused(&bomb, TooLarge, "144.0 million");
-    assert!(crate::picture::decode(&png(100, 50), 5_000, "images[0]").is_ok());
-    assert!(crate::picture::decode(&png(100, 51), 5_000, "images[0]").is_err());
+    assert!(megabrain_picture::decode(&png(100, 50), 5_000, "images[0]").is_ok());
+    assert!(megabrain_picture::decode(&png(100, 51), 5_000, "images[0]").is_err());
 }
 
 #[test]

@@ -78,5 +78,5 @@ pub(crate) fn see(eyes: &mut Eyes, pictures: &[Vec<u8>], tasks: &[SeeTask]) -> R
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, Fault> {
-    crate::picture::decode(bytes, MAX_PIXELS, "images[0]")
+    megabrain_picture::decode(bytes, MAX_PIXELS, "images[0]")
 }

@@ -23,7 +23,7 @@ const KINDS: &str = "png, jpeg, webp, gif, bmp and tiff are known";
 ///
 /// # Errors
 /// `invalid_request` if it is empty, not a picture, damaged, cut off or tiny; `too_large` with both sizes.
-pub(crate) fn decode(bytes: &[u8], max_pixels: u64, what: &str) -> Result<RgbImage, Fault> {
+pub fn decode(bytes: &[u8], max_pixels: u64, what: &str) -> Result<RgbImage, Fault> {
     if bytes.is_empty() {
         return Err(Fault::invalid(format!("{what} is empty: it has no bytes")));
     }
