@@ -61,9 +61,7 @@ impl Request for ChatRequest {
         if self.messages.is_empty() {
             return Err(Fault::invalid("`messages` is empty"));
         }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
-        }
+        check::no_empty_stop(&self.stop)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
         check::within("temperature", self.temperature, 0.0..=2.0)?;
         check::within("top_p", self.top_p, 0.0..=1.0)

@@ -21,3 +21,11 @@ pub(crate) fn at_least_one(field: &str, value: Option<u32>) -> Result<(), Fault>
         _ => Ok(()),
     }
 }
+
+/// Refuses an empty text among those that end an answer.
+pub(crate) fn no_empty_stop(stop: &[String]) -> Result<(), Fault> {
+    if stop.iter().any(String::is_empty) {
+        return Err(Fault::invalid("`stop` holds an empty text, which would end every answer at once"));
+    }
+    Ok(())
+}

@@ -69,14 +69,17 @@ fn ask() -> impl Strategy<Value = Ask> {
         any::<Option<u64>>(),
         any::<Option<u32>>(),
         option::of(small()),
+        option::of(small()),
         any::<Option<u32>>(),
     );
-    (words, numbers, option::of(need)).prop_map(|(words, numbers, need)| {
+    let lists = (vec(message(), 0..3), vec(".*", 0..3));
+    (words, numbers, lists, option::of(need)).prop_map(|(words, numbers, (messages, stop), need)| {
         let (text, attachments, models, session, work) = words;
-        let (all, stream, deadline_ms, max_tokens, temperature, seed) = numbers;
+        let (all, stream, deadline_ms, max_tokens, temperature, top_p, seed) = numbers;
         let policy = if all { Policy::All } else { Policy::First };
         Ask {
             text,
+            messages,
             attachments,
             models,
             policy,
@@ -85,7 +88,9 @@ fn ask() -> impl Strategy<Value = Ask> {
             deadline_ms,
             max_tokens,
             temperature,
+            top_p,
             seed,
+            stop,
             session,
             work,
         }

@@ -116,7 +116,8 @@ impl<'a> Asking<'a> {
         let roster = self.shared.roster.lock();
         let contexts = models.iter().flat_map(|model| roster.of_model(model)).filter_map(|presence| presence.context);
         let Some(context) = contexts.min() else { return Vec::new() };
-        let question = self.ask.text.as_ref().map_or(0, String::len);
+        let before: usize = self.ask.messages.iter().map(|message| message.content.len()).sum();
+        let question = before + self.ask.text.as_ref().map_or(0, String::len);
         let max_tokens = self.ask.max_tokens.unwrap_or(self.shared.config.default_max_tokens);
         left_out(evidence, question, max_tokens as usize, context as usize)
     }
