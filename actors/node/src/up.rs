@@ -16,7 +16,7 @@ use crate::cli::Globals;
 use crate::node::Node;
 use crate::pull::{Options, Puller, Reporter};
 
-/// Start a brain: its bus, its router and all its models; stay until Ctrl-C.
+/// Start a brain: its bus, its router, its doors and all its models; stay until Ctrl-C.
 ///
 /// What is missing (nats-server, models) is fetched first, with progress. Without NATS_URL the brain starts a bus of its
 /// own on the loopback; other commands find it by themselves, other programs with `eval "$(megabrain env)"`.
@@ -60,6 +60,11 @@ pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     println!("bus      {}{}", node.connection.url, own(&node));
     println!("node     {} (process {})", brain.brain.name, std::process::id());
+    match node.http() {
+        Some(Ok(address)) => println!("http     http://{address}"),
+        Some(Err(error)) => println!("http     none: {error}"),
+        None => {}
+    }
     tokio::select! {
         ready = node.wait_ready(3, |presence| println!("{}", line(presence))) => match ready {
             Ok(()) => println!("ready    {} models in {:.1} s; Ctrl-C stops", node.instances().len(), began.elapsed().as_secs_f64()),
