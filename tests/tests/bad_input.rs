@@ -11,10 +11,10 @@ use megabrain_bus::{Bus, Call, Target};
 use megabrain_node::connection::Role;
 use megabrain_schemas::subject::event;
 use megabrain_schemas::{
-    Ask, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
+    Ask, BLOB_BUCKET, BlobRef, Codec, ECHO_MIME, EchoRequest, FaultKind, FaultReply, Media, ModelState, Name, Presence,
 };
 use megabrain_tests::{Brain, name};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -123,20 +123,24 @@ async fn an_object_that_leads_to_itself_or_to_nowhere_is_refused_and_everybody_l
     brain.ready(&["echo"], LIMIT).await;
     let bus = brain.client().await;
     // What any client may write: the meta message of an object, here of one that is a link, and of one without pieces.
-    let link = |bucket: &str, name: &str| format!(r#","options":{{"link":{{"bucket":"{bucket}","name":"{name}"}}}}"#);
+    let link = |bucket: &str, name: &str| json!({"link": {"bucket": bucket, "name": name}});
     let itself = BlobRef::of(b"leads to itself");
     let elsewhere = BlobRef::of(b"leads elsewhere");
     let empty = BlobRef::of(b"has no pieces");
     for (blob, options) in
-        [(&itself, link("mb_blobs", itself.object_name())), (&elsewhere, link("other", "x")), (&empty, String::new())]
+        [(&itself, link("mb_blobs", itself.object_name())), (&elsewhere, link("other", "x")), (&empty, Value::Null)]
     {
         let name = blob.object_name();
-        let meta = format!(
-            r#"{{"name":"{name}","bucket":"mb_blobs","nuid":"none{name}","size":1000,"chunks":1,"mtime":"2026-01-01T00:00:00Z","digest":"SHA-256=x"{options}}}"#
-        );
+        let meta = json!({
+            "name": name, "bucket": BLOB_BUCKET, "nuid": format!("none{name}"), "size": 1000, "chunks": 1,
+            "digest": "SHA-256=x", "mtime": "2026-01-01T00:00:00Z", "options": options,
+        });
         let subject = format!("$O.mb_blobs.M.{}", URL_SAFE.encode(name));
-        let stored =
-            bus.request_plain(&subject, meta.into(), Duration::from_secs(5)).await.unwrap().expect("an answer");
+        let stored = bus
+            .request_plain(&subject, meta.to_string().into(), Duration::from_secs(5))
+            .await
+            .unwrap()
+            .expect("an answer");
         let stored: Value = serde_json::from_slice(&stored.payload).unwrap();
         assert!(stored["seq"].is_number(), "the bucket took it: {stored}");
     }

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use megabrain_bus::{BlobStore, Bus};
 use megabrain_node::connection::Role;
-use megabrain_schemas::{BLOB_BUCKET, BlobRef, Data, FaultKind};
+use megabrain_schemas::{BLOB_BUCKET, BlobRef, FaultKind};
 use megabrain_tests::Server;
 use serde_json::{Value, json};
 
@@ -39,8 +41,7 @@ async fn forge(bus: &Bus, blob: &BlobRef, bytes: &'static [u8], size: usize) {
         "name": blob.object_name(), "bucket": BLOB_BUCKET, "nuid": "forged", "size": size, "chunks": 1,
         "digest": BlobRef::of(bytes).object_digest(), "mtime": "2999-01-01T00:00:00Z",
     });
-    let name = serde_json::to_value(Data(blob.object_name().into())).unwrap();
-    let subject = format!("$O.mb_blobs.M.{}", name.as_str().unwrap());
+    let subject = format!("$O.mb_blobs.M.{}", URL_SAFE.encode(blob.object_name()));
     request(bus, &subject, serde_json::to_vec(&info).unwrap()).await;
 }
 

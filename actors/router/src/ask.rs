@@ -15,7 +15,7 @@ use crate::choose::{Wish, choose};
 use crate::condense::left_out;
 use crate::gather::{Gathered, gather};
 use crate::leg::{begun, ended, meta_of, millis};
-use crate::plan::{PlannedLeg, answering, attachment_leg};
+use crate::plan::{PlannedLeg, address, answering, attachment_leg};
 use crate::policy::{Next, Policy, Settled};
 use crate::probe::Probe;
 use crate::router::Shared;
@@ -179,15 +179,13 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// A session stays with its instance; anything else goes to whichever instance of the model takes it first.
+    /// Where a model is asked; while none of its instances is ready, whoever guards it answers there.
     fn subject_of(&self, capability: &Capability, model: &Name) -> String {
         let roster = self.shared.roster.lock();
         let ready: Vec<_> = roster.of_model(model).filter(|one| one.state == ModelState::Ready).collect();
-        let session = self.ask.session.as_deref();
-        match session.and_then(|_| choose(&ready, Wish { session })) {
-            Some(presence) => subject::instance(capability, model, &presence.instance),
-            None => subject::model(capability, model),
-        }
+        let wish = Wish { session: self.ask.session.as_deref() };
+        choose(&ready, wish)
+            .map_or_else(|| subject::model(capability, model), |presence| address(capability, presence, wish))
     }
 
     fn join(self, models: &[Name], settled: Vec<Settled>, evidence: Vec<Evidence>) -> Result<AskReply, Fault> {
@@ -252,19 +250,17 @@ async fn read_chat(
     deltas: &tokio::sync::mpsc::Sender<(Name, String)>,
     last: &mut Bytes,
 ) -> Result<(String, ChatReply), Fault> {
-    let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
     let _place = shared.place_for_leg(deadline).await?;
     let mut stream = shared.bus.stream_raw(&leg.subject, leg.payload.clone(), meta_of(root, leg, deadline)).await?;
     let mut text = String::new();
     while let Some(frame) = stream.next_raw().await {
         let (Stamp { done, .. }, body) = frame?;
-        let codec = Codec::detect(None, &body).map_err(unreadable)?;
         if done {
-            let reply = codec.decode(&body).map_err(unreadable)?;
+            let reply = leg.read(&body)?;
             *last = body;
             return Ok((text, reply));
         }
-        let ChatFrame { delta } = codec.decode(&body).map_err(unreadable)?;
+        let ChatFrame { delta } = leg.read(&body)?;
         text.push_str(&delta);
         // Nobody reads frames of a question that is given up.
         let _ = deltas.send((leg.model.clone(), delta)).await;

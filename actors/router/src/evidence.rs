@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use megabrain_schemas::{AttachmentReply, Codec, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
+use megabrain_schemas::{AttachmentReply, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
 
 use crate::plan::PlannedLeg;
 
@@ -11,14 +11,11 @@ use crate::plan::PlannedLeg;
 /// # Errors
 /// `engine` if the answer is not what its capability promises.
 pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
-    let unreadable = |error| Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject));
-    let codec = Codec::detect(None, body).map_err(unreadable)?;
-    let found = match leg.capability.as_str() {
-        "transcribe" => codec.decode(body).map(|reply| heard(&leg.model, attachment, reply)),
-        "see" => codec.decode(body).map(|reply| seen(&leg.model, attachment, &reply)),
-        _ => codec.decode(body).map(|reply| told(&leg.model, attachment, reply)),
+    let mut found = match leg.capability.as_str() {
+        "transcribe" => heard(&leg.model, attachment, leg.read(body)?),
+        "see" => seen(&leg.model, attachment, &leg.read(body)?),
+        _ => told(&leg.model, attachment, leg.read(body)?),
     };
-    let mut found = found.map_err(unreadable)?;
     if let Some(at_ms) = leg.at_ms {
         found.iter_mut().for_each(|item| shift(item, at_ms));
     }

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::FuturesUnordered;
 use megabrain_bus::Meta;
 use megabrain_schemas::{
-    Ask, AskFrame, Codec, Evidence, Fault, FaultKind, LegReport, LegStatus, Media, Need, SplitFrame, SplitReply,
+    Ask, AskFrame, Evidence, Fault, FaultKind, LegReport, LegStatus, Media, Need, SplitFrame, SplitReply,
 };
 use tokio::sync::mpsc;
 
@@ -156,10 +156,7 @@ impl<'a> Gathering<'a> {
         let attachment = leg.attachment;
         let read = outcome.and_then(|body| match self.films.get_mut(&attachment) {
             Some(film) if leg.capability.as_str() == "split" => {
-                let reply: SplitReply =
-                    Codec::detect(None, &body).and_then(|codec| codec.decode(&body)).map_err(|error| {
-                        Fault::engine(format!("the answer from {} cannot be read: {error}", leg.subject))
-                    })?;
+                let reply: SplitReply = leg.read(&body)?;
                 film.length_ms = Some(reply.duration_ms);
                 // It is its parts that yield something.
                 if film.parts == 0 {

@@ -9,6 +9,7 @@ use megabrain_schemas::{
     TranscribeRequest, subject,
 };
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::choose::{Wish, choose};
 use crate::forward::not_there;
@@ -28,6 +29,27 @@ pub(crate) struct PlannedLeg {
     pub(crate) capability: Capability,
     pub(crate) model: Name,
     pub(crate) payload: Bytes,
+}
+
+impl PlannedLeg {
+    /// Reads what was answered to this leg, in whichever codec.
+    ///
+    /// # Errors
+    /// `engine`, since whoever answered is to blame and not the caller.
+    pub(crate) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Fault> {
+        Codec::detect(None, body)
+            .and_then(|codec| codec.decode(body))
+            .map_err(|error| Fault::engine(format!("the answer from {} cannot be read: {error}", self.subject)))
+    }
+}
+
+/// The subject of a leg. A session stays with its instance; anything else goes to whichever instance of the model takes
+/// it first.
+pub(crate) fn address(capability: &Capability, presence: &Presence, wish: Wish<'_>) -> String {
+    match wish.session {
+        Some(_) => subject::instance(capability, &presence.model, &presence.instance),
+        None => subject::model(capability, &presence.model),
+    }
 }
 
 /// The leg that finds out what is in an attachment.
@@ -60,17 +82,12 @@ pub(crate) fn attachment_leg(
     let capability = capability_for(mime, &presence.capabilities)
         .ok_or_else(|| Fault::engine(format!("model {} accepts {mime} and serves nothing", presence.model)))?;
     let media = Media { mime: Some(mime.to_owned()), ..media.clone() };
-    // A session stays with its instance; anything else goes to whichever instance of the model takes it first.
-    let subject = match wish.session {
-        Some(_) => subject::instance(&capability, &presence.model, &presence.instance),
-        None => subject::model(&capability, &presence.model),
-    };
     Ok(PlannedLeg {
         path: index.to_string(),
         attachment: index,
         at_ms: None,
         others,
-        subject,
+        subject: address(&capability, presence, wish),
         payload: payload_for(&capability, media, prompt)?,
         capability,
         model: presence.model.clone(),

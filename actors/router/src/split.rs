@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use megabrain_bus::Meta;
-use megabrain_schemas::{Codec, Fault, SplitFrame};
+use megabrain_schemas::{Fault, SplitFrame};
 use tokio::sync::mpsc;
 
 use crate::leg::{EndedLeg, ended, meta_of};
@@ -39,9 +39,7 @@ async fn read(
         if stamp.done {
             return Ok(body);
         }
-        let part = Codec::detect(None, &body)
-            .and_then(|codec| codec.decode(&body))
-            .map_err(|error| Fault::engine(format!("a part from {} cannot be read: {error}", leg.subject)))?;
+        let part = leg.read(&body)?;
         // Nobody reads the parts of a question that is given up.
         let _ = parts.send((leg.attachment, part)).await;
     }
