@@ -103,7 +103,9 @@ impl Inbox {
     }
 
     fn deliver(&self, message: Message) {
-        let Some(token) = message.subject.rsplit('.').next().and_then(|text| text.parse::<u64>().ok()) else {
+        // A stream's consumer can be told to deliver here what was published elsewhere: that is nobody's answer.
+        let ours = message.subject.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('.'));
+        let Some(token) = ours.and_then(|text| text.parse::<u64>().ok()) else {
             return;
         };
         let mut waiters = self.lock();

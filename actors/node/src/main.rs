@@ -51,8 +51,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let is_json = arguments.globals.json;
     let outcome = runtime.block_on(dispatch(arguments));
-    outcome.unwrap_or_else(|error| cli::report(&error))
+    outcome.unwrap_or_else(|error| cli::report(&error, is_json))
 }
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {

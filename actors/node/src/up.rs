@@ -1,5 +1,6 @@
 //! `megabrain up`: how does a brain run in the foreground?
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
-    println!("bus      {}{}", node.connection.url, own(&node));
+    println!("bus      {} ({})", node.connection.url, whose(&node));
     println!("node     {} (process {})", brain.brain.name, std::process::id());
     tokio::select! {
         () = tell_coming_up(&node, began) => {}
@@ -81,7 +82,16 @@ pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
 
 /// Prints how the models come up, until each of them serves or has been given up on for now; never returns.
 async fn tell_coming_up(node: &Node, began: Instant) {
-    let down = node.settled(TRIES, |presence| println!("{}", line(presence))).await;
+    let mut told = BTreeSet::new();
+    // What is tried again in vain says the same each time: once is enough.
+    let tell = |presence: &Presence| {
+        let line = line(presence);
+        if !told.contains(&line) {
+            println!("{line}");
+            told.insert(line);
+        }
+    };
+    let down = node.settled(TRIES, tell).await;
     let ready = node.instances().len() - down.len();
     println!("ready    {ready} models in {:.1} s; Ctrl-C stops", began.elapsed().as_secs_f64());
     if !down.is_empty() {
@@ -91,8 +101,11 @@ async fn tell_coming_up(node: &Node, began: Instant) {
     std::future::pending().await
 }
 
-fn own(node: &Node) -> String {
-    node.published().map(|path| format!(" (our own; address and passwords in {})", path.display())).unwrap_or_default()
+fn whose(node: &Node) -> String {
+    match node.published() {
+        Some(path) => format!("our own; address and passwords in {}", path.display()),
+        None => "joined, as NATS_URL says".to_owned(),
+    }
 }
 
 /// One line about one instance: what, where, with what memory.

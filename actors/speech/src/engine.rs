@@ -150,9 +150,15 @@ fn serve(mut worker: Worker, inbox: &Mutex<Receiver<Job>>) {
     loop {
         // One idle worker waits for a job, the others for the lock; which of them gets the next does not matter.
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => worker.work(job),
-            Err(_) => return,
-        }
+        let Ok(job) = job else { return };
+        // On a thread of its own for each job: with it ends the team of threads that OpenMP gave it. libgomp counts the
+        // threads of all teams, idle ones too, and once they outnumber the cores none of them spins for more than an
+        // instant: a transcription alone then took a tenth longer.
+        thread::scope(|scope| {
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            // If it cannot be started, the job is dropped, which answers `worker_lost`.
+            thread::Builder::new().name(name).spawn_scoped(scope, || worker.work(job)).map(|working| working.join())
+        })
+        .map_or_else(|error| tracing::warn!(%error, "cannot start a thread"), drop);
     }
 }

@@ -98,7 +98,7 @@ impl Talk<'_> {
             if let Err(error) = self.say(line).await {
                 // The talk goes on without what failed.
                 self.messages.truncate(before);
-                fault::report(&error);
+                fault::report(&error, self.is_json);
             }
         }
     }
@@ -130,7 +130,8 @@ impl Talk<'_> {
         let mut stream = self.bus.stream(&target, &request, call).await?;
         let mut text = String::new();
         while let Some(frame) = stream.next::<ChatRequest>().await {
-            match frame? {
+            let frame = frame.inspect_err(|_| self.end_line(&text))?;
+            match frame {
                 Frame::Part(stamp, part) => {
                     if self.is_json {
                         output::line(render::stamped(&stamp, &part))?;
@@ -146,7 +147,16 @@ impl Talk<'_> {
                 }
             }
         }
+        self.end_line(&text);
         Err(ended_early().into())
+    }
+
+    /// An answer that breaks off leaves its line open: what is told next begins a new one.
+    fn end_line(&self, text: &str) {
+        if !self.is_json && !text.is_empty() {
+            // Whoever reads may have gone, and the fault is told all the same.
+            let _ = output::line("");
+        }
     }
 
     fn request(&self) -> ChatRequest {

@@ -19,8 +19,8 @@ pub struct Usage(pub String);
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Tells on standard error what failed and what to do, and gives the exit code for it.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+/// Tells on standard error what failed and what to do, as JSON for programs, and gives the exit code for it.
+pub fn report(error: &anyhow::Error, is_json: bool) -> ExitCode {
     if error.is::<Interrupted>() {
         return ExitCode::from(130);
     }
@@ -28,8 +28,17 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         // Whoever read our output has had enough: `megabrain models | head -1`.
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}", describe(error));
+    eprintln!("{}", if is_json { as_json(error) } else { describe(error) });
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// `{"error": …}` in one line, as a fault is on the bus; what failed before there was a bus has only a message.
+fn as_json(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Fault>() {
+        Some(fault) => serde_json::json!({ "error": fault }),
+        None => serde_json::json!({ "error": { "message": chain(error) } }),
+    }
+    .to_string()
 }
 
 fn describe(error: &anyhow::Error) -> String {
@@ -89,7 +98,7 @@ fn hint(fault: &Fault) -> Option<String> {
         None => "try again".to_owned(),
     };
     match fault.kind {
-        FaultKind::InvalidRequest => Some("`megabrain <command> --help` shows what a command takes".into()),
+        FaultKind::InvalidRequest => Some("--help after the command shows what it takes".into()),
         FaultKind::NotFound => {
             let of_blob =
                 fault.message.contains("blob").then_some("what is stored as a blob is gone when its life is over");
@@ -105,7 +114,7 @@ fn hint(fault: &Fault) -> Option<String> {
         }
         FaultKind::Cancelled => None,
         FaultKind::WorkerLost => {
-            Some(format!("its process is being started again: {again}; `megabrain models` tells why it died"))
+            Some(format!("its process is started again by itself: {again}; the log of `megabrain up` says why it ended"))
         }
         FaultKind::Engine => Some("the log of `megabrain up` may say more".into()),
         FaultKind::Unavailable => Some(format!("{again}; `megabrain status` shows who is up")),
@@ -125,6 +134,15 @@ mod tests {
             told,
             "unavailable: model deep is loading\n  hint: try again in 1s 500ms; `megabrain status` shows who is up"
         );
+    }
+
+    #[test]
+    fn programs_get_a_fault_as_it_is_on_the_bus() {
+        let fault = Fault::unavailable("model deep is loading", 1500);
+        let told: serde_json::Value = serde_json::from_str(&as_json(&fault.clone().into())).unwrap();
+        assert_eq!(serde_json::from_value::<Fault>(told["error"].clone()).unwrap(), fault);
+        let told: serde_json::Value = serde_json::from_str(&as_json(&Usage("nothing to ask".into()).into())).unwrap();
+        assert_eq!(told, serde_json::json!({ "error": { "message": "nothing to ask" } }));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub enum Command {
 pub async fn run(command: Command, globals: Globals) -> anyhow::Result<ExitCode> {
     let span = tracing::info_span!("command", name = command.name());
     let outcome = command.dispatch(&globals).instrument(span).await;
-    Ok(outcome.unwrap_or_else(|error| report(&error)))
+    Ok(outcome.unwrap_or_else(|error| report(&error, globals.json)))
 }
 
 impl Command {

@@ -85,6 +85,7 @@ pub(crate) async fn request(args: ReqArgs, globals: &Globals) -> anyhow::Result<
 
 async fn exchange(bus: &Bus, args: &ReqArgs, body: Bytes, bytes_as: BytesAs) -> anyhow::Result<()> {
     let mut answers = bus.open_plain(&args.subject, &args.header, body).await?;
+    check_allowed(bus, &args.subject).await?;
     let mut count = 0_u64;
     // Without an end that is told, the time is up once for all; with frames, between one and the next.
     let mut end = Instant::now() + args.timeout;
@@ -121,19 +122,15 @@ pub(crate) async fn publish(args: PubArgs, globals: &Globals) -> anyhow::Result<
     let body = bytes_of(args.body).await?;
     let bus = session::connect(globals).await?;
     bus.publish_with_headers(&args.subject, None, &args.header, body).await?;
-    match bus.refusal().await {
-        Some(refusal) if refusal.contains(&args.subject) => Err(Fault::new(FaultKind::Unauthorized, refusal).into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    check_allowed(&bus, &args.subject).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn subscribe(args: SubArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let bus = session::connect(globals).await?;
     let listening = async {
         let mut messages = bus.subscribe(&args.subject, args.queue.as_ref()).await?;
-        if let Some(refusal) = bus.refusal().await.filter(|refusal| refusal.contains(&args.subject)) {
-            return Err(Fault::new(FaultKind::Unauthorized, refusal).into());
-        }
+        check_allowed(&bus, &args.subject).await?;
         let mut number = 0_u64;
         while let Some(message) = messages.next().await {
             number += 1;
@@ -146,6 +143,14 @@ pub(crate) async fn subscribe(args: SubArgs, globals: &Globals) -> anyhow::Resul
     };
     session::until_interrupted(&bus, listening).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the server whether it refused what was just sent on this subject, which it tells beside the answers.
+async fn check_allowed(bus: &Bus, subject: &str) -> Result<(), Fault> {
+    match bus.refusal().await {
+        Some(refusal) if refusal.contains(subject) => Err(Fault::new(FaultKind::Unauthorized, refusal)),
+        _ => Ok(()),
+    }
 }
 
 fn as_line(number: u64, message: &RawMessage) -> String {
