@@ -91,6 +91,7 @@ async fn three_hundred_bad_files_are_answered_one_by_one_and_nothing_is_left() {
         assert_eq!((presence.restarts, presence.in_flight, presence.queued), (0, 0, 0), "{model}");
     }
     let left: Vec<_> = files(scratch.path());
+    // A `.ses` would be the session of ONNX Runtime's telemetry, which is off.
     assert!(left.is_empty(), "{left:?}");
     for (file, mime) in GOOD {
         assert!(ask(&bus, mime, media(file)).await.is_ok(), "{file}");
@@ -123,7 +124,7 @@ fn resident(pid: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// What lies in a folder and is no folder that a process keeps for its life.
+/// What lies in a folder.
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().flatten();
     entries.map(|entry| entry.path().display().to_string()).collect()

@@ -304,6 +304,9 @@ impl Preparation {
             // busy processes; a short spin costs little where a model is alone.
             variables.push(("GOMP_SPINCOUNT".into(), "300".into()));
         }
+        // Nothing that a brain does is told to anybody: builds of ONNX Runtime by its makers tell them what is run, and ours
+        // is told not to only after it has begun.
+        variables.push(("ORT_DISABLE_TELEMETRY".into(), "1".into()));
         if let Some(library) = onnx_runtime {
             variables.push((ONNX_RUNTIME_VARIABLE.into(), library.display().to_string()));
         }
