@@ -18,6 +18,9 @@ const MARGIN: usize = SAMPLE_RATE * 3 / 10;
 /// Silence from this on parts what is said from what is said next: 300 ms.
 const PAUSE: usize = SAMPLE_RATE * 3 / 10;
 
+/// Speech begins a little before it is known for speech, and ends a little after: 30 ms, as Silero's detector has it.
+const PAD: usize = SAMPLE_RATE * 3 / 100;
+
 /// Whisper's times reach over a joint by no more than this: its silence, and the last syllable before it.
 const REACH: usize = SAMPLE_RATE * 7 / 10;
 
@@ -120,8 +123,9 @@ impl Condensed {
 
     /// From the first speech within these samples of the whole to past the last; they themselves if there is none.
     fn spoken(&self, begin: usize, end: usize) -> (usize, usize) {
-        let first = self.speech.iter().find(|span| span.end > begin).map_or(begin, |span| span.start.max(begin));
-        let last = self.speech.iter().rfind(|span| span.start < end).map_or(end, |span| span.end.min(end));
+        let mut padded = self.speech.iter().map(|span| span.start.saturating_sub(PAD)..span.end + PAD);
+        let last = padded.clone().rfind(|span| span.start < end).map_or(end, |span| span.end.min(end));
+        let first = padded.find(|span| span.end > begin).map_or(begin, |span| span.start.max(begin));
         if first < last { (first, last) } else { (begin, end) }
     }
 
@@ -248,9 +252,9 @@ mod tests {
             speech: vec![16_000..32_000, 48_000..80_000],
             whole: 160_000,
         };
-        assert_eq!(sound.span_ms(0, 40_000), (1000.0, 2000.0));
-        assert_eq!(sound.span_ms(24_000, 160_000), (1500.0, 5000.0));
-        assert_eq!(sound.span_ms(36_000, 64_000), (3000.0, 4000.0));
+        assert_eq!(sound.span_ms(0, 40_000), (970.0, 2030.0));
+        assert_eq!(sound.span_ms(24_000, 160_000), (1500.0, 5030.0));
+        assert_eq!(sound.span_ms(36_000, 64_000), (2970.0, 4000.0));
         assert_eq!(sound.span_ms(96_000, 112_000), (6000.0, 7000.0), "no speech is known there");
     }
 
