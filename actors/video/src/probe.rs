@@ -132,10 +132,10 @@ struct Format {
 }
 
 impl Format {
-    /// Of Matroska, ffprobe tells when the film ends, by a clock that need not begin at zero.
+    /// Of Matroska and MP4, ffprobe tells when the film ends, by a clock that need not begin at zero.
     fn length(&self) -> Option<Duration> {
         let told = self.duration.as_deref().and_then(seconds)?;
-        if !self.format_name.starts_with("matroska") {
+        if !["matroska", "mov"].iter().any(|name| self.format_name.starts_with(name)) {
             return Some(told);
         }
         let start = self.start_time.as_deref().and_then(seconds).unwrap_or_default();
