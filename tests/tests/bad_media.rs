@@ -96,9 +96,10 @@ async fn three_hundred_bad_files_are_answered_one_by_one_and_nothing_is_left() {
     for (file, mime) in GOOD {
         assert!(ask(&bus, mime, media(file)).await.is_ok(), "{file}");
     }
-    for (pid, before) in processes.iter().zip(before) {
-        let after = resident(*pid);
-        assert!(after <= before + GROWTH, "process {pid}: from {before} to {after} bytes");
+    for ((model, pid), before) in MODELS.iter().zip(processes).zip(before) {
+        let after = resident(pid);
+        println!("{model}: from {before} to {after} bytes");
+        assert!(after <= before + GROWTH, "{model}: from {before} to {after} bytes");
     }
 }
 

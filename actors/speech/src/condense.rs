@@ -101,7 +101,17 @@ impl Condensed {
     /// Whisper's times are not exact. A stretch that reaches a little over a joint is on one side of it: what begins right
     /// before it comes after it, and what ends right after it came before. What begins or ends in silence begins or ends
     /// where speech does.
-    fn span_ms(&self, mut begin: usize, mut end: usize) -> (f64, f64) {
+    fn span_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        self.span_within(begin, end, 0)
+    }
+
+    /// The same for a segment, which ends with the speech it is of: Whisper often ends one in the midst of its last word.
+    fn segment_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        self.span_within(begin, end, PAUSE)
+    }
+
+    /// When a stretch is that ends with speech, if that goes on after it for less than `pause` samples.
+    fn span_within(&self, mut begin: usize, mut end: usize, pause: usize) -> (f64, f64) {
         let within =
             |begin, end| self.joints.iter().map(|joint| joint.at).filter(move |at| (begin + 1..end).contains(at));
         if let Some(first) = within(begin, end).next()
@@ -117,14 +127,15 @@ impl Condensed {
         let begin = begin + self.left_out_by(begin);
         // What ends at a joint ends before what is left out there.
         let end = end + self.left_out_by(end.saturating_sub(1));
-        let (begin, end) = self.spoken(begin, end.max(begin));
+        let (begin, end) = self.spoken(begin, end.max(begin), pause);
         (self.milliseconds(begin), self.milliseconds(end))
     }
 
     /// From the first speech within these samples of the whole to past the last; they themselves if there is none.
-    fn spoken(&self, begin: usize, end: usize) -> (usize, usize) {
+    fn spoken(&self, begin: usize, end: usize, pause: usize) -> (usize, usize) {
         let mut padded = self.speech.iter().map(|span| span.start.saturating_sub(PAD)..span.end + PAD);
-        let last = padded.clone().rfind(|span| span.start < end).map_or(end, |span| span.end.min(end));
+        let ends = |span: Range<usize>| if span.end <= end + pause { span.end } else { end };
+        let last = padded.clone().rfind(|span| span.start < end).map_or(end, ends);
         let first = padded.find(|span| span.end > begin).map_or(begin, |span| span.start.max(begin));
         if first < last { (first, last) } else { (begin, end) }
     }
@@ -143,6 +154,10 @@ impl Condensed {
 impl Clock for Stretch<'_> {
     fn span_ms(&self, begin: usize, end: usize) -> (f64, f64) {
         self.sound.span_ms(self.place.start + begin, self.place.start + end)
+    }
+
+    fn segment_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        self.sound.segment_ms(self.place.start + begin, self.place.start + end)
     }
 
     fn joints(&self) -> Vec<usize> {
@@ -256,6 +271,9 @@ mod tests {
         assert_eq!(sound.span_ms(24_000, 160_000), (1500.0, 5030.0));
         assert_eq!(sound.span_ms(36_000, 64_000), (2970.0, 4000.0));
         assert_eq!(sound.span_ms(96_000, 112_000), (6000.0, 7000.0), "no speech is known there");
+        assert_eq!(sound.segment_ms(36_000, 76_800), (2970.0, 5030.0), "its last word goes on for 200 ms");
+        assert_eq!(sound.segment_ms(36_000, 64_000), (2970.0, 4000.0), "another segment follows");
+        assert_eq!(sound.segment_ms(0, 160_000), (970.0, 5030.0));
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(crate) trait Clock {
     /// When some samples of the stretch are, from the first to past the last, in milliseconds.
     fn span_ms(&self, begin: usize, end: usize) -> (f64, f64);
 
+    /// When a segment of these samples is.
+    fn segment_ms(&self, begin: usize, end: usize) -> (f64, f64) {
+        self.span_ms(begin, end)
+    }
+
     /// Where in the stretch something was left out, in samples, in order: what was said before and what was said after
     /// are two segments.
     fn joints(&self) -> Vec<usize> {
@@ -107,6 +112,7 @@ impl Transcriber {
             let parts = whole.at_joints(&joints, written);
             heard.segments.extend(parts.into_iter().map(|part| place.segment(part, wish.words)));
         }
+        one_after_another(&mut heard.segments);
         Ok(heard)
     }
 
@@ -135,6 +141,15 @@ impl Transcriber {
 
     fn parameters(&mut self, language: Option<&'static str>) -> FullParams<'static, 'static> {
         self.parameters.entry(language).or_insert_with(|| defaults(language)).clone()
+    }
+}
+
+/// Ends each segment no later than the next begins.
+fn one_after_another(segments: &mut [Segment]) {
+    let mut next = f64::INFINITY;
+    for segment in segments.iter_mut().rev() {
+        segment.t1_ms = segment.t1_ms.min(next).max(segment.t0_ms);
+        next = segment.t0_ms;
     }
 }
 
@@ -168,20 +183,18 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Milliseconds of the whole sound. Whisper counts hundredths from the start of the stretch, and past its end, as it
-    /// hears every stretch filled up with silence.
-    fn span(&self, begin: i64, end: i64) -> (f64, f64) {
-        let sample = |hundredths: i64| {
-            let hundredths = usize::try_from(hundredths).unwrap_or_default();
-            hundredths.saturating_mul(SAMPLE_RATE / 100).min(self.length)
-        };
-        self.clock.span_ms(sample(begin), sample(end.max(begin)))
+    /// Samples of the stretch. Whisper counts hundredths from its start, and past its end, as it hears every stretch filled
+    /// up with silence.
+    fn sample(&self, hundredths: i64) -> usize {
+        let hundredths = usize::try_from(hundredths).unwrap_or_default();
+        hundredths.saturating_mul(SAMPLE_RATE / 100).min(self.length)
     }
 
     fn segment(&self, part: Part, with_words: bool) -> Segment {
-        let (t0_ms, t1_ms) = self.span(part.begin, part.end);
+        let (t0_ms, t1_ms) = self.clock.segment_ms(self.sample(part.begin), self.sample(part.end.max(part.begin)));
         let word = |spoken: Spoken| {
-            let (t0_ms, t1_ms) = self.span(spoken.begin, spoken.end);
+            let (begin, end) = (self.sample(spoken.begin), self.sample(spoken.end.max(spoken.begin)));
+            let (t0_ms, t1_ms) = self.clock.span_ms(begin, end);
             Word { t0_ms, t1_ms, text: spoken.text, confidence: spoken.confidence }
         };
         let words = if with_words { part.words.into_iter().map(word).collect() } else { Vec::new() };
