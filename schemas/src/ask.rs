@@ -34,6 +34,9 @@ pub struct Ask {
     /// Time allowed for everything, in milliseconds; the header wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// How many pictures to take of each film at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
     /// The longest answer of one model, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
@@ -109,6 +112,7 @@ impl Request for Ask {
         for (index, attachment) in self.attachments.iter().enumerate() {
             attachment.check(&format!("attachments[{index}]"))?;
         }
+        check::at_least_one("frames", self.frames)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
         check::within("temperature", self.temperature, 0.0..=2.0)
     }

@@ -68,12 +68,13 @@ fn ask() -> impl Strategy<Value = Ask> {
         any::<bool>(),
         any::<Option<u64>>(),
         any::<Option<u32>>(),
+        any::<Option<u32>>(),
         option::of(small()),
         any::<Option<u32>>(),
     );
     (words, numbers, option::of(need)).prop_map(|(words, numbers, need)| {
         let (text, attachments, models, session, work) = words;
-        let (all, stream, deadline_ms, max_tokens, temperature, seed) = numbers;
+        let (all, stream, deadline_ms, frames, max_tokens, temperature, seed) = numbers;
         let policy = if all { Policy::All } else { Policy::First };
         Ask {
             text,
@@ -83,6 +84,7 @@ fn ask() -> impl Strategy<Value = Ask> {
             need,
             stream,
             deadline_ms,
+            frames,
             max_tokens,
             temperature,
             seed,

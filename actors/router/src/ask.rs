@@ -16,7 +16,7 @@ use crate::condense::left_out;
 use crate::gather::{Gathered, gather};
 use crate::leg::{begun, ended, meta_of, millis};
 use crate::plan;
-use crate::plan::{PlannedLeg, address, answering, attachment_leg};
+use crate::plan::{Look, PlannedLeg, address, answering, attachment_leg, describing_leg};
 use crate::policy::{Next, Policy, Settled};
 use crate::probe::Probe;
 use crate::prompt::prompt;
@@ -72,16 +72,13 @@ impl<'a> Asking<'a> {
         let deadline = self.evidence_deadline();
         let Gathered { evidence, legs } = gather(self.shared, &self.meta, &self.ask, planned, deadline, frames).await?;
         self.legs = legs;
-        let left_out = self.left_out(&models, &evidence);
-        let kept = evidence.iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, item)| item);
-        let prompt = prompt(self.ask.text.as_deref(), kept);
-        let settled = self.consult(&models, prompt, frames).await?;
+        let (settled, left_out) = self.consult(&models, &evidence, frames).await?;
         Ok(AskReply { left_out, ..self.join(&models, settled, evidence)? })
     }
 
     /// Everything that can be told without a model.
     async fn plan(&self) -> Result<(Vec<PlannedLeg>, Vec<Name>), Fault> {
-        let Ask { text, attachments, models, session, .. } = &self.ask;
+        let Ask { attachments, models, session, .. } = &self.ask;
         self.ask.check()?;
         let limit = self.shared.config.max_legs;
         if attachments.len() > limit {
@@ -97,12 +94,15 @@ impl<'a> Asking<'a> {
         for (index, attachment) in attachments.iter().enumerate() {
             types.push(self.shared.media_type(index, attachment).await?);
         }
-        let roster = self.shared.roster.lock();
-        let wish = Wish { session: session.as_deref() };
-        let legs = attachments.iter().zip(&types).enumerate().map(|(index, (media, mime))| {
-            attachment_leg(&roster, index, mime, media, text.as_deref(), wish, &self.shared.config.prefer)
-        });
-        let legs = legs.collect::<Result<Vec<_>, _>>()?;
+        let mut roster = self.shared.roster.lock();
+        let (look, wish) = (Look::of(&self.ask), Wish { session: session.as_deref() });
+        let mut legs = Vec::with_capacity(attachments.len());
+        for (index, (media, mime)) in attachments.iter().zip(&types).enumerate() {
+            let leg = attachment_leg(&mut roster, index, mime, media, look, wish, &self.shared.config.prefer)?;
+            let describing = describing_leg(&mut roster, &leg, mime, media, look, wish)?;
+            legs.push(leg);
+            legs.extend(describing);
+        }
         let models = answering(&roster, models.as_deref(), &self.shared.config.answer)?;
         Ok((legs, models))
     }
@@ -121,17 +121,38 @@ impl<'a> Asking<'a> {
         let roster = self.shared.roster.lock();
         let contexts = models.iter().flat_map(|model| roster.of_model(model)).filter_map(|presence| presence.context);
         let Some(context) = contexts.min() else { return Vec::new() };
-        let question = self.ask.text.as_ref().map_or(0, String::len);
+        let question = self.ask.text.as_deref().unwrap_or_default();
         let max_tokens = self.ask.max_tokens.unwrap_or(self.shared.config.default_max_tokens);
         left_out(evidence, question, max_tokens as usize, context as usize)
     }
 
-    /// Puts the prompt to the models as the policy says.
-    async fn consult(&mut self, models: &[Name], prompt: String, frames: &mut Frames) -> Result<Vec<Settled>, Fault> {
+    /// The question to these models, with as much of the evidence as each of them can read, and the numbers of the rest.
+    fn question(&self, models: &[Name], evidence: &[Evidence]) -> Result<(Bytes, Vec<usize>), Fault> {
+        let left_out = self.left_out(models, evidence);
+        let kept = evidence.iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, item)| item);
+        let prompt = prompt(self.ask.text.as_deref(), kept);
+        if prompt.is_empty() {
+            let names = models.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("what was found in the attachments is longer than what {names} can read at once");
+            return Err(Fault::new(FaultKind::TooLarge, message));
+        }
+        let request = ChatRequest { stream: true, ..self.ask.chat(prompt) };
+        Ok((Bytes::from(Codec::MessagePack.encode(&request)?), left_out))
+    }
+
+    /// Puts the question to the models as the policy says. What the last of them were not told is told.
+    async fn consult(
+        &mut self,
+        models: &[Name],
+        evidence: &[Evidence],
+        frames: &mut Frames,
+    ) -> Result<(Vec<Settled>, Vec<usize>), Fault> {
         let policy: Box<dyn Policy> = self.ask.policy.into();
         let mut settled: Vec<Settled> = Vec::new();
-        let payload = Bytes::from(Codec::MessagePack.encode(&ChatRequest { stream: true, ..self.ask.chat(prompt) })?);
+        let mut left_out = Vec::new();
         while let Next::Ask(next) = policy.next(models, &settled) {
+            let payload;
+            (payload, left_out) = self.question(&next, evidence)?;
             let (sender, mut deltas) = tokio::sync::mpsc::channel(256);
             let first = self.ask.attachments.len() + settled.len();
             let (shared, meta, deadline) = (self.shared, &self.meta, self.deadline);
@@ -163,7 +184,7 @@ impl<'a> Asking<'a> {
                 }
             }
         }
-        Ok(settled)
+        Ok((settled, left_out))
     }
 
     fn chat_leg(&self, number: usize, model: &Name, payload: Bytes) -> PlannedLeg {
@@ -182,11 +203,12 @@ impl<'a> Asking<'a> {
 
     /// Where a model is asked; while none of its instances is ready, whoever guards it answers there.
     fn subject_of(&self, capability: &Capability, model: &Name) -> String {
-        let roster = self.shared.roster.lock();
+        let mut roster = self.shared.roster.lock();
         let ready: Vec<_> = roster.of_model(model).filter(|one| one.state == ModelState::Ready).collect();
-        let wish = Wish { session: self.ask.session.as_deref() };
-        choose(&ready, wish)
-            .map_or_else(|| subject::model(capability, model), |presence| address(capability, presence, wish))
+        match choose(&ready, Wish { session: self.ask.session.as_deref() }).cloned() {
+            Some(chosen) => address(&mut roster, capability, &chosen),
+            None => subject::model(capability, model),
+        }
     }
 
     fn join(self, models: &[Name], settled: Vec<Settled>, evidence: Vec<Evidence>) -> Result<AskReply, Fault> {

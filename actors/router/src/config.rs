@@ -20,7 +20,8 @@ pub struct Config {
     pub max_asks: usize,
     /// Attachments of one question, and models that answer it. Default 64.
     pub max_legs: usize,
-    /// Pictures and pieces of sound that are looked at of all films of one question. Default 64.
+    /// Pictures and pieces of sound that are looked at of all films of one question. Default 512: four hours of sound
+    /// and what is usual of pictures.
     pub max_parts: usize,
     /// Legs of all questions together that are under way at the same time; one more waits. Default 4,096.
     pub max_legs_in_flight: usize,
@@ -42,7 +43,7 @@ impl Default for Config {
             prefer: BTreeMap::new(),
             max_asks: 1000,
             max_legs: 64,
-            max_parts: 64,
+            max_parts: 512,
             max_legs_in_flight: 4096,
             evidence_share: 0.6,
             default_max_tokens: 512,

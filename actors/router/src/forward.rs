@@ -2,7 +2,7 @@
 
 use megabrain_bus::{Bus, Incoming, Roster};
 use megabrain_runtime::supervision::SharedRoster;
-use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, SeeTask, subject};
+use megabrain_schemas::{Capability, Fault, FaultKind, ModelState, Name, Presence, SeeRequest, SeeTask, subject};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -81,7 +81,8 @@ fn instance_for<'r>(roster: &'r Roster, capability: &Capability, peek: &Peek) ->
         .filter(|presence| presence.capabilities.contains(capability))
         .filter(|presence| named.as_ref().is_none_or(|model| presence.model == *model))
         .collect();
-    let serving = most_able(serving, peek.tasks());
+    let serving =
+        if *capability == Capability::of::<SeeRequest>() { most_able(serving, peek.tasks()) } else { serving };
     let wish = Wish { session: peek.session.as_deref() };
     choose(&serving, wish).ok_or_else(|| nobody_ready(roster, capability, named.as_ref()))
 }
@@ -138,5 +139,23 @@ mod tests {
             (0..12).map(|_| subject_for(&mut roster, &capability, &Peek::default()).unwrap()).collect();
         let to_a = sent.iter().filter(|subject| *subject == "mb.v1.echo.echo.a").count();
         assert_eq!(to_a, 4, "each according to its slots: {sent:?}");
+    }
+
+    #[test]
+    fn a_model_that_sees_has_no_more_of_the_chats_than_another() {
+        let (mut roster, capability) = (Roster::default(), Capability::new("chat").unwrap());
+        for (name, tasks) in [("blind", vec![]), ("seeing", vec![SeeTask::Describe])] {
+            let name = Name::new(name).unwrap();
+            roster.note(Presence {
+                capabilities: vec![capability.clone(), Capability::of::<SeeRequest>()],
+                state: ModelState::Ready,
+                tasks,
+                ..Presence::unknown(&name, &name)
+            });
+        }
+        let mut sent = |capability: &Capability| subject_for(&mut roster, capability, &Peek::default()).unwrap();
+        assert_eq!(sent(&capability), "mb.v1.chat.blind.blind");
+        assert_eq!(sent(&capability), "mb.v1.chat.seeing.seeing");
+        assert_eq!(sent(&Capability::of::<SeeRequest>()), "mb.v1.see.seeing.seeing");
     }
 }

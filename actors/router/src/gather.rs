@@ -16,7 +16,7 @@ use crate::ask::{Frames, together};
 use crate::choose::Wish;
 use crate::evidence;
 use crate::leg::{EndedLeg, begun, run};
-use crate::plan::{PlannedLeg, attachment_leg};
+use crate::plan::{Look, PlannedLeg, attachment_leg};
 use crate::router::Shared;
 use crate::split::take_apart;
 use crate::timeline::{self, Film};
@@ -38,7 +38,7 @@ struct Gathering<'a> {
     deadline: Instant,
     found: Vec<Evidence>,
     reports: Vec<LegReport>,
-    /// Attachments of which a leg answered.
+    /// Attachments in which something was found.
     yielded: BTreeSet<usize>,
     /// The first fault about each attachment.
     faults: BTreeMap<usize, Fault>,
@@ -124,14 +124,15 @@ impl<'a> Gathering<'a> {
         self.parts += 1;
         let limit = self.shared.config.max_parts;
         let planned = if self.parts > limit {
-            let message = format!("the films of this question have more parts than the {limit} that are looked at");
+            let message =
+                format!("the films have more parts than the {limit} of one question (`max_parts` of [router])");
             Err(Fault::new(FaultKind::TooLarge, message))
         } else {
-            let roster = self.shared.roster.lock();
+            let mut roster = self.shared.roster.lock();
             let media = Media { mime: Some(mime.to_owned()), blob: Some(blob), data: None };
             let wish = Wish { session: self.ask.session.as_deref() };
             let prefer = &self.shared.config.prefer;
-            attachment_leg(&roster, attachment, mime, &media, self.ask.text.as_deref(), wish, prefer)
+            attachment_leg(&mut roster, attachment, mime, &media, Look::of(self.ask), wish, prefer)
         };
         match planned {
             Ok(leg) => Some(PlannedLeg { path, at_ms: Some(at_ms), ..leg }),
@@ -159,18 +160,15 @@ impl<'a> Gathering<'a> {
                 let reply: SplitReply = leg.read(&body)?;
                 film.length_ms = Some(reply.duration_ms);
                 // It is its parts that yield something.
-                if film.parts == 0 {
-                    Err(Fault::invalid("the film shows nothing and sounds of nothing"))
-                } else {
-                    Ok(None)
-                }
+                Ok(Vec::new())
             }
-            _ => evidence::read(&leg, attachment, &body).map(Some),
+            _ => evidence::read(&leg, attachment, &body),
         });
         match read {
-            Ok(None) => {}
-            Ok(Some(items)) => {
-                self.yielded.insert(attachment);
+            Ok(items) => {
+                if !items.is_empty() {
+                    self.yielded.insert(attachment);
+                }
                 for item in &items {
                     frames.send(&AskFrame { evidence: Some(item.clone()), ..AskFrame::default() });
                 }
@@ -195,8 +193,11 @@ impl<'a> Gathering<'a> {
             } else {
                 format!("{} of {attachments} attachments could be used, and {needed} are needed", self.yielded.len())
             };
-            let unused = self.faults.iter().filter(|(attachment, _)| !self.yielded.contains(attachment));
-            return Err(together(&what, unused.map(|(attachment, fault)| (format!("attachment {attachment}"), fault))));
+            let nothing = Fault::invalid("nothing is said, shown or written in it");
+            let unused = (0..attachments).filter(|attachment| !self.yielded.contains(attachment));
+            let faults =
+                unused.map(|unused| (format!("attachment {unused}"), self.faults.get(&unused).unwrap_or(&nothing)));
+            return Err(together(&what, faults));
         }
         timeline::join(&mut self.found, &self.films);
         Ok(Gathered { evidence: self.found, legs: self.reports })

@@ -68,11 +68,27 @@ pub(crate) async fn run(shared: &Shared, root: &Meta, mut leg: PlannedLeg, deadl
                 leg.model = leg.others.remove(0);
                 leg.subject = subject::model(&leg.capability, &leg.model);
             }
+            Err(fault) if let Some(wait) = wait_before_next_try(&fault, &leg, deadline) => {
+                tokio::time::sleep(wait).await;
+                leg.subject = subject::model(&leg.capability, &leg.model);
+            }
             outcome => break outcome,
         }
     };
     let report = ended(&leg, began, outcome.as_deref());
     EndedLeg { leg, report, outcome }
+}
+
+/// How long to wait before the model is asked again, by way of whichever instance takes it: where nothing was done, and
+/// there is time for that.
+fn wait_before_next_try(fault: &Fault, leg: &PlannedLeg, deadline: Instant) -> Option<Duration> {
+    let wait = match fault.kind {
+        FaultKind::Overloaded => Duration::from_millis(fault.retry_after_ms.unwrap_or(100)),
+        // The instance that was chosen has gone; there may be another.
+        FaultKind::Unavailable if leg.subject != subject::model(&leg.capability, &leg.model) => Duration::ZERO,
+        _ => return None,
+    };
+    (Instant::now() + wait < deadline).then_some(wait)
 }
 
 /// The headers of a leg: its root's work and trace, its own path and share of the time.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use megabrain_bus::Roster;
 use megabrain_schemas::{
-    AttachmentRequest, Capability, Codec, Fault, Media, ModelState, Name, Presence, SeeRequest, SplitRequest,
-    TranscribeRequest, subject,
+    Ask, AttachmentRequest, Capability, Codec, Fault, Media, ModelState, Name, Presence, Request as _, SeeRequest,
+    SeeTask, SplitRequest, TranscribeRequest, subject,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,12 +43,28 @@ impl PlannedLeg {
     }
 }
 
-/// The subject of a leg. A session stays with its instance; anything else goes to whichever instance of the model takes
-/// it first.
-pub(crate) fn address(capability: &Capability, presence: &Presence, wish: Wish<'_>) -> String {
-    match wish.session {
-        Some(_) => subject::instance(capability, &presence.model, &presence.instance),
-        None => subject::model(capability, &presence.model),
+/// The subject of a leg to the instance that was chosen for it, which counts as sent there: else all legs of a second would
+/// go to the one that was the least busy at its beginning. Where nobody is ready, whoever guards the model answers.
+pub(crate) fn address(roster: &mut Roster, capability: &Capability, chosen: &Presence) -> String {
+    if chosen.state != ModelState::Ready {
+        return subject::model(capability, &chosen.model);
+    }
+    roster.count_sent(&chosen.instance);
+    subject::instance(capability, &chosen.model, &chosen.instance)
+}
+
+/// What to look for, and how much to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look<'a> {
+    /// The question.
+    pub(crate) prompt: Option<&'a str>,
+    /// Pictures to take of a film at most.
+    pub(crate) frames: Option<u32>,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn of(ask: &'a Ask) -> Self {
+        Self { prompt: ask.text.as_deref(), frames: ask.frames }
     }
 }
 
@@ -57,16 +73,15 @@ pub(crate) fn address(capability: &Capability, presence: &Presence, wish: Wish<'
 /// # Errors
 /// `invalid_request` if nobody takes this media type, naming what is taken.
 pub(crate) fn attachment_leg(
-    roster: &Roster,
+    roster: &mut Roster,
     index: usize,
     mime: &str,
     media: &Media,
-    prompt: Option<&str>,
+    look: Look<'_>,
     wish: Wish<'_>,
     prefer: &BTreeMap<Capability, Vec<Name>>,
 ) -> Result<PlannedLeg, Fault> {
-    let accepting: Vec<&Presence> =
-        roster.all().filter(|presence| presence.accepts.iter().any(|pattern| accepts(pattern, mime))).collect();
+    let accepting = accepting(roster, mime);
     let ready: Vec<&Presence> =
         accepting.iter().copied().filter(|presence| presence.state == ModelState::Ready).collect();
     let ready = most_able(ready, None);
@@ -78,7 +93,7 @@ pub(crate) fn attachment_leg(
         .into_iter()
         .flatten()
         .filter_map(|model| accepting.iter().copied().find(|presence| presence.model == *model));
-    let presence = in_order.next().unwrap_or(least_busy);
+    let presence = in_order.next().unwrap_or(least_busy).clone();
     let others = in_order.map(|presence| presence.model.clone()).collect();
     let capability = capability_for(mime, &presence.capabilities)
         .ok_or_else(|| Fault::engine(format!("model {} accepts {mime} and serves nothing", presence.model)))?;
@@ -88,11 +103,56 @@ pub(crate) fn attachment_leg(
         attachment: index,
         at_ms: None,
         others,
-        subject: address(&capability, presence, wish),
-        payload: payload_for(&capability, media, prompt)?,
+        subject: address(roster, &capability, &presence),
+        payload: payload_for(&capability, media, look)?,
         capability,
-        model: presence.model.clone(),
+        model: presence.model,
     })
+}
+
+/// Those that take a media type: of them, if there are any, those that do what is usual for its kind. What hears the
+/// sound of a WebM is not what takes a film apart.
+fn accepting<'r>(roster: &'r Roster, mime: &str) -> Vec<&'r Presence> {
+    let takes = |presence: &&Presence| presence.accepts.iter().any(|pattern| accepts(pattern, mime));
+    let accepting: Vec<&Presence> = roster.all().filter(takes).collect();
+    let is_usual = |presence: &&&Presence| presence.capabilities.iter().any(|one| one.as_str() == usual(mime));
+    let usual: Vec<&Presence> = accepting.iter().filter(is_usual).copied().collect();
+    if usual.is_empty() { accepting } else { usual }
+}
+
+/// A second leg about a picture, where `leg` goes to a model that cannot put it into words, and another one can.
+///
+/// # Errors
+/// `internal` if the request cannot be written.
+pub(crate) fn describing_leg(
+    roster: &mut Roster,
+    leg: &PlannedLeg,
+    mime: &str,
+    media: &Media,
+    look: Look<'_>,
+    wish: Wish<'_>,
+) -> Result<Option<PlannedLeg>, Fault> {
+    let see = Capability::of::<SeeRequest>();
+    let describes = |presence: &Presence| presence.tasks.contains(&SeeTask::Describe);
+    if leg.capability != see || roster.of_model(&leg.model).any(describes) {
+        return Ok(None);
+    }
+    let describing: Vec<&Presence> = roster.ready().filter(|presence| describes(presence)).collect();
+    let Some(presence) = choose(&describing, wish).cloned() else { return Ok(None) };
+    let request = SeeRequest {
+        images: vec![Media { mime: Some(mime.to_owned()), ..media.clone() }],
+        tasks: Some(vec![SeeTask::Describe]),
+        prompt: look.prompt.map(str::to_owned),
+        top_k: None,
+    };
+    Ok(Some(PlannedLeg {
+        path: format!("{}.1", leg.path),
+        others: Vec::new(),
+        subject: address(roster, &see, &presence),
+        payload: pack(&request)?,
+        model: presence.model,
+        ..leg.clone()
+    }))
 }
 
 /// True if a pattern such as `audio/*` or `application/pdf` takes this media type.
@@ -105,24 +165,30 @@ fn accepts(pattern: &str, mime: &str) -> bool {
 
 /// The capability that suits a kind of media; for a kind of an actor's own, the first that the actor serves.
 fn capability_for(mime: &str, served: &[Capability]) -> Option<Capability> {
-    let usual = match mime.split('/').next() {
-        Some("audio") => "transcribe",
-        Some("image") => "see",
-        Some("video") => "split",
-        _ => "",
-    };
-    served.iter().find(|capability| capability.as_str() == usual).or_else(|| served.first()).cloned()
+    served.iter().find(|capability| capability.as_str() == usual(mime)).or_else(|| served.first()).cloned()
 }
 
-fn payload_for(capability: &Capability, media: Media, prompt: Option<&str>) -> Result<Bytes, Fault> {
-    fn pack<T: Serialize>(request: &T) -> Result<Bytes, Fault> {
-        Codec::MessagePack.encode(request).map(Bytes::from)
+/// What is usually done with a kind of media; empty for a kind of an actor's own.
+fn usual(mime: &str) -> &'static str {
+    match mime.split('/').next() {
+        Some("audio") => TranscribeRequest::CAPABILITY,
+        Some("image") => SeeRequest::CAPABILITY,
+        Some("video") => SplitRequest::CAPABILITY,
+        _ => "",
     }
+}
+
+fn pack<T: Serialize>(request: &T) -> Result<Bytes, Fault> {
+    Codec::MessagePack.encode(request).map(Bytes::from)
+}
+
+fn payload_for(capability: &Capability, media: Media, look: Look<'_>) -> Result<Bytes, Fault> {
+    let prompt = look.prompt.map(str::to_owned);
     match capability.as_str() {
         "transcribe" => pack(&TranscribeRequest { audio: media, ..TranscribeRequest::default() }),
-        "see" => pack(&SeeRequest { images: vec![media], tasks: None, prompt: prompt.map(str::to_owned), top_k: None }),
-        "split" => pack(&SplitRequest { video: media, frames: None, fps: None, stream: None }),
-        _ => pack(&AttachmentRequest { attachment: media, prompt: prompt.map(str::to_owned) }),
+        "see" => pack(&SeeRequest { images: vec![media], tasks: None, prompt, top_k: None }),
+        "split" => pack(&SplitRequest { video: media, frames: look.frames, fps: None, stream: None }),
+        _ => pack(&AttachmentRequest { attachment: media, prompt }),
     }
 }
 
@@ -204,9 +270,72 @@ mod tests {
             ..Presence::unknown(&name, &name)
         });
         let (media, prefer) = (Media::inline("application/pdf", vec![1]), BTreeMap::new());
-        let leg = attachment_leg(&roster, 0, "application/pdf", &media, None, Wish::default(), &prefer).unwrap();
-        assert_eq!(leg.subject, "mb.v1.digest.papers");
-        let fault = attachment_leg(&roster, 3, "video/mp4", &media, None, Wish::default(), &prefer).unwrap_err();
+        let mut leg =
+            |index, mime| attachment_leg(&mut roster, index, mime, &media, Look::default(), Wish::default(), &prefer);
+        assert_eq!(leg(0, "application/pdf").unwrap().subject, "mb.v1.digest.papers.papers");
+        let fault = leg(3, "video/mp4").unwrap_err();
         assert!(fault.message.contains("attachment 3") && fault.message.contains("application/pdf"), "{fault}");
+    }
+
+    fn brain(models: &[(&str, &str, &str, u32)]) -> Roster {
+        let mut roster = Roster::default();
+        for (instance, capability, accepts, slots) in models {
+            let name = Name::new(*instance).unwrap();
+            roster.note(Presence {
+                accepts: accepts.split(' ').map(str::to_owned).collect(),
+                capabilities: vec![Capability::new(*capability).unwrap()],
+                state: ModelState::Ready,
+                slots: *slots,
+                ..Presence::unknown(&name, &name)
+            });
+        }
+        roster
+    }
+
+    #[test]
+    fn a_film_in_webm_is_taken_apart_however_busy_that_is_and_heard_only_where_nobody_can() {
+        let media = Media::inline("video/webm", vec![1]);
+        let leg = |roster: &mut Roster| {
+            let (wish, prefer) = (Wish::default(), BTreeMap::new());
+            attachment_leg(roster, 0, "video/webm", &media, Look::default(), wish, &prefer).unwrap().capability
+        };
+        let whisper = ("whisper", "transcribe", "audio/* video/webm", 8);
+        let mut all = brain(&[whisper, ("video", "split", "video/*", 1)]);
+        for _ in 0..4 {
+            assert_eq!(leg(&mut all).as_str(), "split");
+        }
+        assert_eq!(leg(&mut brain(&[whisper])).as_str(), "transcribe");
+    }
+
+    #[test]
+    fn pictures_of_one_moment_are_spread_over_the_instances() {
+        let mut roster = brain(&[("a", "see", "image/*", 1), ("b", "see", "image/*", 3)]);
+        let (media, prefer) = (Media::inline("image/png", vec![1]), BTreeMap::new());
+        let mut leg = || attachment_leg(&mut roster, 0, "image/png", &media, Look::default(), Wish::default(), &prefer);
+        let sent: Vec<Name> = (0..8).map(|_| leg().unwrap().model).collect();
+        assert_eq!(
+            sent.iter().filter(|model| model.as_str() == "a").count(),
+            2,
+            "each according to its slots: {sent:?}"
+        );
+    }
+
+    #[test]
+    fn a_picture_is_put_into_words_by_whoever_can_beside_what_else_is_found_in_it() {
+        let mut roster = brain(&[("eyes", "see", "image/*", 1), ("writer", "see", "image/*", 1)]);
+        let with_tasks = |roster: &mut Roster, name: &str, tasks: &[SeeTask]| {
+            let known = roster.get(&Name::new(name).unwrap()).unwrap().clone();
+            roster.note(Presence { tasks: tasks.to_vec(), ..known });
+        };
+        with_tasks(&mut roster, "eyes", &[SeeTask::Classify, SeeTask::Read]);
+        let (media, look, wish) = (Media::inline("image/png", vec![1]), Look::default(), Wish::default());
+        let legs = |roster: &mut Roster| {
+            let leg = attachment_leg(roster, 2, "image/png", &media, look, wish, &BTreeMap::new()).unwrap();
+            let second = describing_leg(roster, &leg, "image/png", &media, look, wish).unwrap();
+            (leg.model.to_string(), second.map(|leg| (leg.model.to_string(), leg.path)))
+        };
+        assert_eq!(legs(&mut roster), ("eyes".into(), None), "nobody says that it can");
+        with_tasks(&mut roster, "writer", &[SeeTask::Describe]);
+        assert_eq!(legs(&mut roster), ("eyes".into(), Some(("writer".into(), "2.1".into()))));
     }
 }

@@ -73,12 +73,19 @@ fn scenes<'e>(items: &[&'e Evidence]) -> BTreeMap<(u64, u64), Scene<'e>> {
     }
     for item in items.iter().filter(|item| item.modality != Modality::Image) {
         let Some(times) = span(item) else { continue };
-        // Said over a cut: where the most of it is said.
-        let longest = scenes.keys().copied().max_by_key(|scene| overlap(*scene, times));
-        let place = longest.filter(|scene| overlap(*scene, times) > 0).unwrap_or(times);
+        let place = scene_of(scenes.keys().copied(), times).unwrap_or(times);
         scenes.entry(place).or_default().heard.push(&item.text);
     }
     scenes
+}
+
+/// Where something is said: of the scenes that most of it is said in, the shortest, as a title may be shown all the time;
+/// over a cut, where it is said the longest.
+fn scene_of(scenes: impl Iterator<Item = (u64, u64)> + Clone, said: (u64, u64)) -> Option<(u64, u64)> {
+    let most = scenes.clone().filter(|scene| 2 * overlap(*scene, said) > said.1 - said.0);
+    let shortest = most.min_by_key(|(from, to)| to - from);
+    let meanwhile = scenes.filter(|scene| overlap(*scene, said) > 0);
+    shortest.or_else(|| meanwhile.max_by_key(|scene| overlap(*scene, said)))
 }
 
 fn span(item: &Evidence) -> Option<(u64, u64)> {
@@ -169,6 +176,17 @@ mod tests {
                 "?"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_said_over_a_cut_is_said_in_a_scene_and_not_while_the_title_is_shown() {
+        let scenes = [(0, 24_000), (0, 4600), (4600, 9600)];
+        let place = |said| scene_of(scenes.into_iter(), said);
+        assert_eq!(place((4000, 7000)), Some((4600, 9600)));
+        assert_eq!(place((3000, 5000)), Some((0, 4600)));
+        assert_eq!(place((11_000, 12_000)), Some((0, 24_000)));
+        assert_eq!(place((30_000, 31_000)), None);
+        assert_eq!(place((23_000, 30_000)), Some((0, 24_000)), "the least that is true");
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn asking() -> Made<Vec<MessageType>> {
         need: Some(Need::Word(NeedWord::Any)),
         stream: false,
         deadline_ms: Some(30_000),
+        frames: Some(12),
         max_tokens: Some(256),
         temperature: Some(0.0),
         seed: Some(7),

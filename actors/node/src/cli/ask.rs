@@ -44,6 +44,9 @@ pub struct AskArgs {
     /// Time for everything: 30s, 2m [default: the brain's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
+    /// Pictures to take of each film at most [default: the brain's]
+    #[arg(long, value_name = "N")]
+    frames: Option<u32>,
     /// The longest answer of one model, in tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<u32>,
@@ -88,6 +91,7 @@ impl AskArgs {
                 WhoAnswers::All => Policy::All,
             },
             stream: !self.no_stream,
+            frames: self.frames,
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             seed: self.seed,
