@@ -23,7 +23,7 @@ build: setup ## build everything
 	cargo build $(CARGO_FLAGS)
 
 .PHONY: demo
-demo: build ## start the starter brain and ask it a spoken question
+demo: build ## start the starter brain, ask it a spoken question and about a film
 	@$(TARGET)/release/megabrain demo megabrain.toml
 
 .PHONY: test
