@@ -44,12 +44,13 @@ impl PlannedLeg {
 }
 
 /// The subject of a leg to the instance that was chosen for it, which counts as sent there: else all legs of a second would
-/// go to the one that was the least busy at its beginning. Where nobody is ready, whoever guards the model answers.
+/// go to the one that was the least busy at its beginning. Where there is no choice it is the model's, at which whoever
+/// guards the model answers while that is not ready.
 pub(crate) fn address(roster: &mut Roster, capability: &Capability, chosen: &Presence) -> String {
-    if chosen.state != ModelState::Ready {
+    roster.count_sent(&chosen.instance);
+    if chosen.state != ModelState::Ready || roster.of_model(&chosen.model).nth(1).is_none() {
         return subject::model(capability, &chosen.model);
     }
-    roster.count_sent(&chosen.instance);
     subject::instance(capability, &chosen.model, &chosen.instance)
 }
 
@@ -272,7 +273,7 @@ mod tests {
         let (media, prefer) = (Media::inline("application/pdf", vec![1]), BTreeMap::new());
         let mut leg =
             |index, mime| attachment_leg(&mut roster, index, mime, &media, Look::default(), Wish::default(), &prefer);
-        assert_eq!(leg(0, "application/pdf").unwrap().subject, "mb.v1.digest.papers.papers");
+        assert_eq!(leg(0, "application/pdf").unwrap().subject, "mb.v1.digest.papers");
         let fault = leg(3, "video/mp4").unwrap_err();
         assert!(fault.message.contains("attachment 3") && fault.message.contains("application/pdf"), "{fault}");
     }
