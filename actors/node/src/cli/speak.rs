@@ -76,7 +76,7 @@ pub(crate) async fn run(args: SpeakArgs, globals: &Globals) -> anyhow::Result<Ex
         text: session::text_or_stdin(args.text.clone()).await?,
         voice: args.voice.clone(),
         speed: args.speed,
-        format: audio_format(args.format, args.out.as_deref()),
+        format: audio_format(args.format, args.out.as_deref())?,
         // Nobody would see the sentences come.
         stream: args.out.is_some(),
     };
@@ -148,13 +148,22 @@ async fn sound(bus: &Bus, audio: &Media) -> anyhow::Result<Bytes> {
 }
 
 /// The format that is asked for, else the one that the file is called after.
-fn audio_format(asked: Option<Format>, out: Option<&Path>) -> AudioFormat {
-    let extension = out.and_then(Path::extension).and_then(|extension| extension.to_str()).unwrap_or_default();
-    match asked.or_else(|| Format::from_str(extension, true).ok()) {
+///
+/// # Errors
+/// The file is called after a format that speech is not written in.
+fn audio_format(asked: Option<Format>, out: Option<&Path>) -> Result<AudioFormat, Usage> {
+    let extension = out.and_then(Path::extension).and_then(|extension| extension.to_str());
+    let of_file = |extension| {
+        let unknown =
+            |_| Usage(format!("speech is written as wav, flac or opus, not as {extension}: --format chooses one"));
+        Format::from_str(extension, true).map_err(unknown)
+    };
+    let format = asked.map(Ok).or_else(|| extension.map(of_file)).transpose()?;
+    Ok(match format {
         Some(Format::Flac) => AudioFormat::Flac,
         Some(Format::Opus) => AudioFormat::Opus,
         Some(Format::Wav) | None => AudioFormat::Wav,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -163,13 +172,20 @@ mod tests {
 
     #[test]
     fn the_format_is_told_by_the_files_name_unless_it_is_asked_for() {
-        let told = |asked, out: &str| audio_format(asked, Some(Path::new(out)));
+        let told = |asked, out: &str| audio_format(asked, Some(Path::new(out))).unwrap();
         assert_eq!(told(None, "a.FLAC"), AudioFormat::Flac);
         assert_eq!(told(None, "a.ogg"), AudioFormat::Opus);
         assert_eq!(told(None, "a.opus"), AudioFormat::Opus);
         assert_eq!(told(None, "a"), AudioFormat::Wav);
         assert_eq!(told(Some(Format::Wav), "a.flac"), AudioFormat::Wav);
-        assert_eq!(audio_format(None, None), AudioFormat::Wav);
+        assert_eq!(told(Some(Format::Flac), "a.mp3"), AudioFormat::Flac);
+        assert_eq!(audio_format(None, None).unwrap(), AudioFormat::Wav);
+    }
+
+    #[test]
+    fn a_file_is_not_called_after_a_format_that_it_does_not_have() {
+        let refused = audio_format(None, Some(Path::new("a.mp3"))).unwrap_err();
+        assert!(refused.to_string().contains("not as mp3"), "{refused}");
     }
 
     #[test]
