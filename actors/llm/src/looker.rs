@@ -4,9 +4,9 @@
 //! beside them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
-use megabrain_runtime::{Job, LoadError};
+use megabrain_runtime::{Job, LoadError, spawn_worker};
 use megabrain_schemas::{ChatRequest, Fault, FaultKind, Media};
 
 use crate::piece::Piece;
@@ -122,8 +122,7 @@ impl Looker {
                 wake();
             }
         };
-        let thread = thread::Builder::new().name("looker".into()).spawn(work);
-        let thread = thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?;
+        let thread = spawn_worker("looker".to_owned(), work)?;
         Ok(Self { marker, ends: Some((errands, looked)), thread: Some(thread) })
     }
 
