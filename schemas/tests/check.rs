@@ -51,6 +51,7 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<TranscribeRequest>(r#"{"audio":{"data":"AA=="},"live":{}}"#, "both");
     refused::<TranscribeRequest>(r#"{"live":{"rate":0}}"#, "`rate`");
     refused::<TranscribeRequest>(r#"{"live":{"idle_ms":0}}"#, "`idle_ms`");
+    refused::<TranscribeRequest>(r#"{"live":{"idle_ms":600001}}"#, "1 to 600000");
     refused::<SeeRequest>(r#"{"images":[]}"#, "`images`");
     refused::<SeeRequest>(r#"{"images":[{"data":"AA=="}],"tasks":[]}"#, "`tasks`");
     refused::<SpeakRequest>(r#"{"text":""}"#, "`text`");
