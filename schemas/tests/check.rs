@@ -33,6 +33,7 @@ fn what_the_types_cannot_say_is_checked() {
         &format!(r#"{{"messages":[{{"role":"user","content":"a","images":[{images}]}}]}}"#),
         "65 images: expected 64",
     );
+    refused::<SeeRequest>(&format!(r#"{{"images":[{images}]}}"#), "65 images: expected 64");
     let stops = |stops: &[String]| {
         let stops = serde_json::to_string(stops).unwrap();
         format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)
