@@ -102,7 +102,7 @@ fn time_is_bounded_without_a_deadline() {
     let bench = Bench::with(Config { max_time: Duration::from_secs(1), ..Config::default() });
     let began = Instant::now();
     let fault = bench.split(&long_film()).unwrap_err();
-    assert!(fault.kind == FaultKind::TooLarge && fault.message.contains("longer than 1s"), "{fault}");
+    assert!(fault.kind == FaultKind::TooLarge && fault.message.contains("longer than 1s (`max_time`)"), "{fault}");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(children().is_empty(), "a child is left");
 }
