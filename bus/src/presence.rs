@@ -91,6 +91,7 @@ impl Roster {
             if presence.state != ModelState::Ready && presence.capabilities.is_empty() {
                 presence.capabilities.clone_from(&known.capabilities);
                 presence.accepts.clone_from(&known.accepts);
+                presence.tasks.clone_from(&known.tasks);
             }
         }
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
@@ -149,5 +150,33 @@ impl Roster {
     /// The instances that serve now.
     pub fn ready(&self) -> impl Iterator<Item = &Presence> {
         self.all().filter(|presence| presence.state == ModelState::Ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use megabrain_schemas::{Capability, SeeRequest, SeeTask};
+
+    use super::*;
+
+    #[test]
+    fn a_model_that_restarts_still_serves_what_it_served() {
+        let name = Name::sanitized("eyes");
+        let ready = Presence {
+            state: ModelState::Ready,
+            capabilities: vec![Capability::of::<SeeRequest>()],
+            accepts: vec!["image/*".to_owned()],
+            tasks: vec![SeeTask::Read],
+            ..Presence::unknown(&name, &name)
+        };
+        let mut roster = Roster::default();
+        roster.note(ready.clone());
+        roster.note(Presence { state: ModelState::Loading, restarts: 1, ..Presence::unknown(&name, &name) });
+        let known = roster.get(&name).unwrap();
+        assert_eq!(known.state, ModelState::Loading);
+        assert_eq!(
+            (&known.capabilities, &known.accepts, &known.tasks),
+            (&ready.capabilities, &ready.accepts, &ready.tasks)
+        );
     }
 }

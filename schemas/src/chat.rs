@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::contract::null_is_absent;
 use crate::{Fault, Media, Name, Request, check};
 
-/// Pictures that all messages of a request may have together.
-const MOST_IMAGES: usize = 64;
 /// Stop texts that a request may have.
 const MOST_STOPS: usize = 16;
 /// Bytes that a stop text may have.
@@ -72,10 +70,7 @@ impl Request for ChatRequest {
 }
 
 fn check_images(messages: &[Message]) -> Result<(), Fault> {
-    let count: usize = messages.iter().map(|message| message.images.len()).sum();
-    if count > MOST_IMAGES {
-        return Err(Fault::invalid(format!("`messages` have {count} images: expected {MOST_IMAGES} or fewer")));
-    }
+    check::images("`messages` have", messages.iter().map(|message| message.images.len()).sum())?;
     for (index, message) in messages.iter().enumerate() {
         for (number, image) in message.images.iter().enumerate() {
             image.check(&format!("messages[{index}].images[{number}]"))?;

@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::Fault;
 
+/// Pictures that a request may have.
+const MOST_IMAGES: usize = 64;
+
 /// Refuses a number outside `range`, and one that is no number.
 pub(crate) fn within(field: &str, value: Option<f32>, range: RangeInclusive<f32>) -> Result<(), Fault> {
     match value {
@@ -12,6 +15,14 @@ pub(crate) fn within(field: &str, value: Option<f32>, range: RangeInclusive<f32>
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses more pictures than a request may have. `subject` is who has so many: "`messages` have".
+pub(crate) fn images(subject: &str, count: usize) -> Result<(), Fault> {
+    if count > MOST_IMAGES {
+        return Err(Fault::invalid(format!("{subject} {count} images: expected {MOST_IMAGES} or fewer")));
+    }
+    Ok(())
 }
 
 /// Refuses 0 where it would ask for nothing.

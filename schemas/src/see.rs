@@ -8,7 +8,7 @@ use crate::{Fault, Media, Request, check};
 /// Pictures to look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeeRequest {
-    /// The pictures.
+    /// The pictures: 1 to 64.
     pub images: Vec<Media>,
     /// What to do with each. Default: all that the model can by itself; a description that is only composed of the
     /// others must be asked for.
@@ -42,6 +42,7 @@ impl Request for SeeRequest {
         if self.images.is_empty() {
             return Err(Fault::invalid("`images` is empty"));
         }
+        check::images("`images` has", self.images.len())?;
         if self.tasks.as_ref().is_some_and(Vec::is_empty) {
             return Err(Fault::invalid("`tasks` is empty: leave it out to have all"));
         }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::contract::null_is_absent;
 use crate::{Fault, Media, Name, Request, subtitles};
 
+/// Ten minutes: live sound holds a slot while nothing comes.
+const MOST_IDLE_MS: u64 = 600_000;
+
 /// Sound to be written down: `audio`, or `live`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TranscribeRequest {
@@ -74,7 +77,7 @@ pub struct LiveSound {
     /// Samples a second: 1000 to 384000. Default 16000.
     #[serde(default = "default_rate")]
     pub rate: u32,
-    /// The sound ends when nothing was published for so long, in milliseconds. Default 10000.
+    /// The sound ends when nothing was published for so long, in milliseconds: 1 to 600000. Default 10000.
     #[serde(default = "default_idle_ms")]
     pub idle_ms: u64,
 }
@@ -98,8 +101,8 @@ impl LiveSound {
         if !(1_000..=384_000).contains(&self.rate) {
             return Err(Fault::invalid(format!("`rate` is {}: expected 1000 to 384000", self.rate)));
         }
-        if self.idle_ms == 0 {
-            return Err(Fault::invalid("`idle_ms` is 0: expected 1 or more"));
+        if !(1..=MOST_IDLE_MS).contains(&self.idle_ms) {
+            return Err(Fault::invalid(format!("`idle_ms` is {}: expected 1 to {MOST_IDLE_MS}", self.idle_ms)));
         }
         Ok(())
     }
@@ -177,6 +180,8 @@ pub struct TranscribeReply {
 }
 
 /// One frame of a stream. Those of a file have a segment each.
+///
+/// While there is nothing to tell of live sound, a frame with nothing in it comes about once a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TranscribeFrame {
     /// The next segment.

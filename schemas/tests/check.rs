@@ -33,6 +33,7 @@ fn what_the_types_cannot_say_is_checked() {
         &format!(r#"{{"messages":[{{"role":"user","content":"a","images":[{images}]}}]}}"#),
         "65 images: expected 64",
     );
+    refused::<SeeRequest>(&format!(r#"{{"images":[{images}]}}"#), "65 images: expected 64");
     let stops = |stops: &[String]| {
         let stops = serde_json::to_string(stops).unwrap();
         format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)
@@ -51,6 +52,7 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<TranscribeRequest>(r#"{"audio":{"data":"AA=="},"live":{}}"#, "both");
     refused::<TranscribeRequest>(r#"{"live":{"rate":0}}"#, "`rate`");
     refused::<TranscribeRequest>(r#"{"live":{"idle_ms":0}}"#, "`idle_ms`");
+    refused::<TranscribeRequest>(r#"{"live":{"idle_ms":600001}}"#, "1 to 600000");
     refused::<SeeRequest>(r#"{"images":[]}"#, "`images`");
     refused::<SeeRequest>(r#"{"images":[{"data":"AA=="}],"tasks":[]}"#, "`tasks`");
     refused::<SpeakRequest>(r#"{"text":""}"#, "`text`");

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Target};
-use megabrain_schemas::{Ask, ChatRequest, EchoRequest, FaultKind, FinishReason, Message};
-use megabrain_tests::{Brain, name, presence};
+use megabrain_schemas::{
+    Ask, ChatRequest, EchoRequest, FaultKind, FinishReason, LiveSound, Media, Message, TranscribeRequest,
+};
+use megabrain_tests::{Brain, media, name, presence};
 
 /// One conversation at a time: whoever comes next begins when the slot is free.
 const WRITER: &str = r#"
@@ -13,6 +15,14 @@ const WRITER: &str = r#"
 actor = "llm"
 weights = "smollm2-135m"
 context = 2048
+slots = 1
+queue = 4
+"#;
+/// One sound at a time.
+const LISTENER: &str = r#"
+[models.whisper]
+actor = "speech"
+weights = "whisper-tiny.en"
 slots = 1
 queue = 4
 "#;
@@ -66,6 +76,25 @@ async fn a_stream_whose_caller_is_gone_ends_within_a_second_however_it_was_asked
         println!("{subject}: the slot is free after {took:?}, {own:?} of it for the next request itself");
         assert!(took < Duration::from_secs(1) + own * 2, "{subject}: {took:?}");
     }
+}
+
+#[tokio::test]
+async fn live_sound_whose_caller_is_gone_ends_though_nobody_speaks() {
+    let mut brain = Brain::start(LISTENER).await;
+    brain.ready(&["whisper"], LIMIT).await;
+    let (bus, gone) = (brain.client().await, brain.client().await);
+    let live = LiveSound { idle_ms: 600_000, ..LiveSound::default() };
+    let request = TranscribeRequest { live: Some(live), ..TranscribeRequest::default() };
+    let mut inbox = gone.subscribe("_INBOX.gone.2", None).await.unwrap();
+    let body = Bytes::from(serde_json::to_vec(&request).unwrap());
+    gone.publish("mb.v1.transcribe.whisper", Some("_INBOX.gone.2"), body).await.unwrap();
+    inbox.next().await.expect("where to publish");
+    drop(inbox);
+    drop(gone);
+    // It waits until the slot is free.
+    let audio = Media::inline("audio/wav", media("question.wav"));
+    let request = TranscribeRequest { audio, ..TranscribeRequest::default() };
+    bus.call(&Target::Model(name("whisper")), &request, Call::within(LIMIT)).await.unwrap();
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn live_sound_ends_when_nothing_comes_when_it_is_wrong_and_when_it_is_canc
             Err(fault) => break fault,
         }
     };
-    assert_eq!(fault.kind, FaultKind::Overloaded, "{fault}");
+    assert_eq!(fault.kind, FaultKind::TooLarge, "{fault}");
 
     let call = Call::within(LIMIT);
     let work = call.meta.work.clone();

@@ -220,6 +220,9 @@ impl Chat {
     }
 
     fn end_interrupted(&mut self) {
+        if let Some(looker) = &self.looker {
+            looker.end_interrupted();
+        }
         for (id, slot) in self.slots.iter_mut().enumerate() {
             let Some(fault) = slot.as_ref().and_then(Occupant::interruption) else { continue };
             self.batcher.dismiss(id);

@@ -3,12 +3,14 @@
 //! To fetch, decode and look at a picture may take seconds. So it is not done between the steps of the conversations, but
 //! beside them.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 
-use megabrain_runtime::{Job, LoadError};
+use megabrain_runtime::{Job, LoadError, spawn_worker};
 use megabrain_schemas::{ChatRequest, Fault, FaultKind, Media};
 
+use crate::line::Line;
 use crate::piece::Piece;
 use crate::projector::{Picture, Projector, Room, Unread};
 use crate::showing::Showing;
@@ -96,7 +98,8 @@ pub(crate) struct Bounds {
 #[derive(Debug)]
 pub(crate) struct Looker {
     marker: String,
-    ends: Option<(Sender<Errand>, Receiver<Looked>)>,
+    line: Arc<Line<Errand>>,
+    looked: Receiver<Looked>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -111,10 +114,11 @@ impl Looker {
         wake: impl Fn() + Send + 'static,
     ) -> Result<Self, LoadError> {
         let marker = projector.marker().to_owned();
-        let (errands, inbox) = channel::<Errand>();
+        let line: Arc<Line<Errand>> = Arc::new(Line::new());
         let (outbox, looked) = channel();
+        let inbox = line.clone();
         let work = move || {
-            for errand in inbox {
+            while let Some(errand) = inbox.next() {
                 let result = look(&mut projector, &errand, bounds);
                 if outbox.send(Looked { asker: errand.asker, result }).is_err() {
                     return;
@@ -122,9 +126,8 @@ impl Looker {
                 wake();
             }
         };
-        let thread = thread::Builder::new().name("looker".into()).spawn(work);
-        let thread = thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?;
-        Ok(Self { marker, ends: Some((errands, looked)), thread: Some(thread) })
+        let thread = spawn_worker("looker".to_owned(), work)?;
+        Ok(Self { marker, line, looked, thread: Some(thread) })
     }
 
     /// What stands in a prompt for a picture.
@@ -134,22 +137,28 @@ impl Looker {
 
     /// Sends somebody's pictures to be looked at. As many wait as there are slots, for nobody else has work.
     pub(crate) fn send(&self, errand: Errand) {
-        // Were the thread gone, the job would be dropped, which answers `worker_lost`.
-        if let Some((errands, _)) = &self.ends {
-            let _ = errands.send(errand);
+        self.line.put(errand);
+    }
+
+    /// Answers those who wait and are interrupted: nobody looks for them any more.
+    pub(crate) fn end_interrupted(&self) {
+        for Errand { asker, .. } in self.line.take_out(|errand| errand.asker.job().interruption().is_some()) {
+            if let Some(fault) = asker.job().interruption() {
+                asker.fail(fault);
+            }
         }
     }
 
     /// What was looked at since the last call.
     pub(crate) fn take(&self) -> Vec<Looked> {
-        self.ends.iter().flat_map(|(_, looked)| looked.try_iter()).collect()
+        self.looked.try_iter().collect()
     }
 }
 
 impl Drop for Looker {
     /// Waits for what is being looked at; what waits is dropped.
     fn drop(&mut self) {
-        self.ends = None;
+        self.line.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

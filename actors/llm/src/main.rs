@@ -10,6 +10,7 @@ mod embed;
 mod engine;
 mod estimate;
 mod gguf;
+mod line;
 mod load;
 mod looker;
 mod native;

@@ -1,7 +1,7 @@
 //! How does a model compute? Tensors in, tensors out.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorRef};
@@ -15,7 +15,6 @@ const MOST_THREADS: usize = 8;
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
-    path: PathBuf,
 }
 
 /// A tensor that goes into a model: its shape, and its numbers row by row.
@@ -43,16 +42,11 @@ impl Runtime {
                 .commit_from_file(path)
         };
         let session = build().map_err(|error| Error::Model { path: path.to_owned(), reason: one_line(&error) })?;
-        Ok(Session { session, path: path.to_owned() })
+        Ok(Session { session })
     }
 }
 
 impl Session {
-    /// The file that it was opened from.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What the model's author wrote under this key, as labels and alphabets are.
     pub fn metadata(&self, key: &str) -> Option<String> {
         self.session.metadata().ok()?.custom(key)

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::deadlines::Deadlines;
 use crate::host::Waker;
 use crate::open::Open;
-use crate::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
+use crate::{Engine, Gauges, Host, Job, LoadError, Profile, Step, exit_on_panic};
 
 /// What the engine's thread is told.
 pub(crate) enum Event {
@@ -57,10 +56,7 @@ impl EngineThread {
             if let Err(error) = rustix::process::nice(E::NICENESS) {
                 tracing::warn!(%error, "the engine does not yield to the bus");
             }
-            // An engine that panics is no engine: the process ends, its node answers for it and starts it again.
-            if catch_unwind(AssertUnwindSafe(live)).is_err() {
-                std::process::exit(101);
-            }
+            exit_on_panic(live);
         });
         if let Err(error) = spawned {
             tracing::error!(%error, "no thread for the engine");

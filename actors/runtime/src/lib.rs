@@ -18,6 +18,7 @@ mod options;
 mod report;
 mod run;
 pub mod supervision;
+mod thread;
 
 use megabrain_schemas::Name;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -29,6 +30,7 @@ pub use job::{Attached, Interrupt, Job};
 pub use live::Listening;
 pub use options::{Options, bus_credentials};
 pub use run::run;
+pub use thread::{exit_on_panic, spawn_worker};
 
 /// The key of a request in work reports: the 64-bit xxh3 hash of its reply subject and, where a header names it, of its
 /// work. Open requests share one only if their caller gives them one inbox and no names.

@@ -151,13 +151,23 @@ impl Condensed {
     }
 }
 
+impl Stretch<'_> {
+    /// When in the whole it ends: before what is left out after it.
+    fn end_ms(&self) -> f64 {
+        let end = self.place.end;
+        self.sound.milliseconds(end + self.sound.left_out_by(end.saturating_sub(1)))
+    }
+}
+
 impl Clock for Stretch<'_> {
     fn span_ms(&self, begin: usize, end: usize) -> (f64, f64) {
         self.sound.span_ms(self.place.start + begin, self.place.start + end)
     }
 
+    /// What goes on after the stretch is of the next one.
     fn segment_ms(&self, begin: usize, end: usize) -> (f64, f64) {
-        self.sound.segment_ms(self.place.start + begin, self.place.start + end)
+        let (t0_ms, t1_ms) = self.sound.segment_ms(self.place.start + begin, self.place.start + end);
+        (t0_ms, t1_ms.min(self.end_ms()).max(t0_ms))
     }
 
     fn joints(&self) -> Vec<usize> {
@@ -287,6 +297,21 @@ mod tests {
         let stretch = sound.stretch(32_000..64_000);
         assert_eq!(stretch.joints(), [16_000]);
         assert_eq!(stretch.span_ms(0, 8_000), (4000.0, 4500.0));
+    }
+
+    #[test]
+    fn a_segment_ends_no_later_than_the_next_stretch_begins() {
+        let sound = Condensed {
+            samples: vec![0.0; 64_000],
+            joints: vec![Joint { at: 0, left_out: 16_000 }],
+            speech: vec![16_000..50_000, 56_000..80_000],
+            whole: 80_000,
+        };
+        let (one, next) = (sound.stretch(0..32_000), sound.stretch(32_000..64_000));
+        assert_eq!(sound.segment_ms(16_000, 30_000), (2000.0, 3155.0), "its last word goes on for some time");
+        assert_eq!(one.segment_ms(16_000, 30_000), (2000.0, 3000.0));
+        assert_eq!(one.segment_ms(32_000, 32_000), (3000.0, 3000.0));
+        assert_eq!(next.segment_ms(0, 20_000), (3000.0, 4250.0));
     }
 
     #[test]

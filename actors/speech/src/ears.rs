@@ -10,7 +10,7 @@ use crate::activity::{Activity, FRAME};
 use crate::collect::{Limits, duration};
 use crate::cut;
 use crate::hear::Clock;
-use crate::inbox::{Arrival, Inbox};
+use crate::inbox::{self, Arrival, Inbox};
 use crate::resample::{Resampler, SAMPLE_RATE};
 
 /// Somebody who is silent for so long has ended: 600 ms.
@@ -79,8 +79,8 @@ impl Ears {
     /// Takes in what has come; waits for it no longer than `patience`.
     ///
     /// # Errors
-    /// `invalid_request` for half a sample, `overloaded` if it came faster than it can be heard, `too_large` if it is too
-    /// long; the same again when called again.
+    /// `invalid_request` for half a sample, `too_large` if it came faster than it can be heard, or is too long; the same
+    /// again when called again.
     pub(crate) fn listen(&mut self, patience: Duration) -> Result<(), Fault> {
         if self.fault.is_none() {
             self.fault = self.take_all(patience).err();
@@ -96,8 +96,12 @@ impl Ears {
                 Arrival::Nothing(_) | Arrival::End => self.end()?,
                 Arrival::Overrun => {
                     return Err(Fault::new(
-                        FaultKind::Overloaded,
-                        "the sound comes faster than it can be heard: publish it as fast as it is spoken",
+                        FaultKind::TooLarge,
+                        format!(
+                            "the sound comes faster than it can be heard: more than {} s of it wait; publish it as fast \
+                             as it is spoken",
+                            inbox::MOST.as_secs()
+                        ),
                     ));
                 }
             }
@@ -265,7 +269,8 @@ mod tests {
         assert_eq!(ears.listen(Duration::ZERO).unwrap_err().kind, FaultKind::InvalidRequest);
         let mut ears = Ears::new(&LiveSound::default(), inbox.clone(), &LIMITS).unwrap();
         (0..5).for_each(|_| inbox.put(Bytes::from(vec![0; 1 << 20])));
-        assert_eq!(ears.listen(Duration::ZERO).unwrap_err().kind, FaultKind::Overloaded);
+        let fault = ears.listen(Duration::ZERO).unwrap_err();
+        assert!(fault.kind == FaultKind::TooLarge && fault.message.contains("120 s"), "{fault}");
     }
 
     #[test]

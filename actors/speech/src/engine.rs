@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
+use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step, exit_on_panic, spawn_worker};
 use megabrain_schemas::{Capability, TranscribeRequest};
 use whisper_rs::{WhisperContext, WhisperContextParameters};
 
@@ -99,8 +99,7 @@ impl Engine for Speech {
         let desks: Vec<Arc<Desk>> = (0..config.slots).map(|_| Arc::default()).collect();
         for (slot, desk) in desks.iter().enumerate() {
             let (worker, inbox) = (Worker::new(desk.clone(), shared.clone()), inbox.clone());
-            let thread = thread::Builder::new().name(format!("whisper-{slot}")).spawn(move || serve(worker, &inbox));
-            workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
+            workers.push(spawn_worker(format!("whisper-{slot}"), move || serve(worker, &inbox))?);
         }
         Ok(Self { jobs: Some(jobs), workers, desks, shared, device })
     }
@@ -164,8 +163,9 @@ fn serve(mut worker: Worker, inbox: &Mutex<Receiver<Job>>) {
         // instant: a transcription alone then took a tenth longer.
         thread::scope(|scope| {
             let name = thread::current().name().unwrap_or_default().to_owned();
+            let work = || exit_on_panic(|| worker.work(job));
             // If it cannot be started, the job is dropped, which answers `worker_lost`.
-            thread::Builder::new().name(name).spawn_scoped(scope, || worker.work(job)).map(|working| working.join())
+            thread::Builder::new().name(name).spawn_scoped(scope, work).map(|working| working.join())
         })
         .map_or_else(|error| tracing::warn!(%error, "cannot start a thread"), drop);
     }

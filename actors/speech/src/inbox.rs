@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 /// Two minutes of samples, of two bytes each: what runs ahead of the model by more is refused.
-const MOST: Duration = Duration::from_secs(120);
+pub(crate) const MOST: Duration = Duration::from_secs(120);
 
 /// Messages of one live sound.
 #[derive(Debug)]

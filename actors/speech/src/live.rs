@@ -1,6 +1,6 @@
 //! How does live sound become text? Partial while somebody speaks, final when they pause.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use megabrain_schemas::{Segment, TranscribeFrame};
@@ -16,6 +16,8 @@ use crate::transcribe::Transcript;
 const LOOK_UP: Duration = Duration::from_millis(20);
 /// The least time between two partial segments.
 const BETWEEN_PARTIALS: Duration = Duration::from_secs(1);
+/// The most between two frames while nothing is said: with a frame it shows whether the caller is still there.
+const BETWEEN_FRAMES: Duration = Duration::from_secs(1);
 
 /// What is asked of one live transcription.
 pub(crate) struct LiveTask<'a> {
@@ -29,7 +31,8 @@ pub(crate) struct LiveTask<'a> {
     pub(crate) is_due: IsDue<'a>,
 }
 
-/// Transcribes until the sound is over; `emit` is called with each frame.
+/// Transcribes until the sound is over; `emit` is called with each frame. While there is nothing to tell, that is one with
+/// nothing in it about once a second.
 ///
 /// While the model computes, the worker goes on listening: between two nodes of a graph it takes in what has come. So a
 /// partial segment is given up as soon as its speaker pauses, or somebody else needs the state.
@@ -41,9 +44,17 @@ pub(crate) fn follow(
     let ears = RefCell::new(ears);
     let mut transcript = Transcript { language: task.wish.language, ..Transcript::default() };
     let mut next_partial = Instant::now();
+    let last_frame = Cell::new(Instant::now());
+    let mut emit = |frame| {
+        last_frame.set(Instant::now());
+        emit(frame);
+    };
     loop {
         if (task.is_due)() {
             return Err(Stop::Interrupted);
+        }
+        if last_frame.get().elapsed() >= BETWEEN_FRAMES {
+            emit(TranscribeFrame::default());
         }
         ears.borrow_mut().listen(LOOK_UP)?;
         let utterance = ears.borrow_mut().utterance();
@@ -69,7 +80,7 @@ pub(crate) fn follow(
             };
             let began = Instant::now();
             match hear(task, &so_far, transcript.language, &is_due) {
-                Ok(heard) => emit_partial(heard, emit),
+                Ok(heard) => emit_partial(heard, &mut emit),
                 // Of the task itself it is told above.
                 Err(Stop::Interrupted) => {}
                 Err(stop) => return Err(stop),

@@ -13,7 +13,7 @@ use crate::cut;
 /// Most jobs at once: each runs two processes that decode.
 const MAX_SLOTS: usize = 64;
 /// Cores that one child is counted on for when its processor time is bounded.
-const MAX_THREADS: usize = 4;
+pub(crate) const MAX_THREADS: usize = 4;
 
 /// A video model's table of the brain file.
 #[derive(Clone, Debug, Deserialize)]

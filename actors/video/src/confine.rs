@@ -1,7 +1,7 @@
 //! What can a child reach, should a film make ffmpeg do as the film likes? Its own program and libraries, and the film.
 //!
-//! The kernel sees to it (Landlock: files from Linux 5.13 on, addresses from 6.7 on). On an older one the lists in
-//! [`crate::allow`] stand alone.
+//! The kernel sees to it (Landlock: files from Linux 5.13 on, TCP from 6.7 on). On an older one, and for UDP, the lists
+//! in [`crate::allow`] stand alone.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ const WANTED: ABI = ABI::V6;
 const LIBRARIES: [&str; 9] =
     ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store", "/etc/ld.so.cache"];
 
-/// From now on this process opens nothing but what `program` needs to run, and the files in `folder` to read.
+/// From now on this process opens no file but what `program` needs to run and those in `folder` to read, and no TCP
+/// connection, as far as the kernel can see to it.
 ///
 /// # Errors
 /// The kernel has this protection and refuses to give it.

@@ -3,9 +3,9 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
-use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step};
+use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step, spawn_worker};
 use megabrain_schemas::{Capability, SplitRequest};
 
 use crate::config::Config;
@@ -42,8 +42,7 @@ impl Engine for Video {
         let mut workers = Vec::with_capacity(slots);
         for slot in 0..slots {
             let (setup, inbox) = (setup.clone(), inbox.clone());
-            let thread = thread::Builder::new().name(format!("video-{slot}")).spawn(move || serve(&setup, &inbox));
-            workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
+            workers.push(spawn_worker(format!("video-{slot}"), move || serve(&setup, &inbox))?);
         }
         Ok(Self { jobs: Some(jobs), workers, setup })
     }

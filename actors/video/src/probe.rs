@@ -75,13 +75,17 @@ fn listen(
     is_due: IsDue<'_>,
     take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
 ) -> Result<(Ending, Running), Stop> {
-    let end = Instant::now() + MAX_TIME.min(setup.config.max_time);
+    let max_time = setup.config.max_time;
+    let (most, key) = if max_time < MAX_TIME { (max_time, " (`max_time`)") } else { (MAX_TIME, "") };
+    let end = Instant::now() + most;
     loop {
         if is_due() {
             return Err(Stop::Interrupted);
         }
         if Instant::now() > end {
-            return Err(Fault::new(FaultKind::TooLarge, "finding out what the film is takes too long").into());
+            let most = humantime::format_duration(most);
+            let message = format!("finding out what the film is takes longer than {most}{key}");
+            return Err(Fault::new(FaultKind::TooLarge, message).into());
         }
         Running::wait(&mut [&mut child]);
         child.read(take)?;

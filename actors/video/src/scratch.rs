@@ -74,8 +74,9 @@ pub(crate) fn sweep(base: &Path) -> usize {
         entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_type().is_ok_and(|kind| kind.is_dir())
     });
     ours.filter(|entry| {
-        let is_left = File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
-        is_left && fs::remove_dir_all(entry.path()).is_ok()
+        // Locked until it is gone: whoever has just made it must not take it for its own meanwhile.
+        let folder = File::open(entry.path());
+        folder.is_ok_and(|folder| folder.try_lock().is_ok() && fs::remove_dir_all(entry.path()).is_ok())
     })
     .count()
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use megabrain_schemas::{Fault, FaultKind, SplitReply, SplitRequest};
 
 use crate::child::NOT_STARTED;
-use crate::config::Config;
+use crate::config::{Config, MAX_THREADS};
 use crate::film::Film;
 use crate::note::{note, why};
 use crate::pick::Pick;
@@ -123,7 +123,8 @@ pub(crate) fn split(
         }
         if began.elapsed() > setup.config.max_time {
             let most = humantime::format_duration(setup.config.max_time);
-            return Err(Fault::new(FaultKind::TooLarge, format!("the film takes longer than {most}")).into());
+            let message = format!("the film takes longer than {most} (`max_time`)");
+            return Err(Fault::new(FaultKind::TooLarge, message).into());
         }
     }
     Ok(work.reply(setup)?)
@@ -158,11 +159,11 @@ impl Work {
         }
         if let Some(pictures) = &mut self.pictures {
             pictures.read()?;
-            check(&pictures.running, "the pictures")?;
+            check(&pictures.running, "the pictures", &setup.config)?;
         }
         if let Some(sound) = &mut self.sound {
             sound.read()?;
-            check(&sound.running, "the sound")?;
+            check(&sound.running, "the sound", &setup.config)?;
         }
         let zero_ms = self.zero_ms.or_else(|| self.find_zero());
         self.zero_ms = zero_ms;
@@ -199,7 +200,7 @@ impl Work {
         let zero_ms = f64::from(self.zero_ms.unwrap_or(0));
         let heard_ms = self.sound.as_ref().and_then(Listening::end_ms);
         if frames == 0 && heard_ms.is_none() {
-            return Err(self.nothing(setup.config.max_pixels));
+            return Err(self.nothing(&setup.config));
         }
         let seen = self.pictures.as_ref().map_or(Duration::ZERO, |pictures| pictures.running.log().reached());
         let there_ms = (heard_ms.unwrap_or(0.0).max(seen.as_secs_f64() * 1000.0) - zero_ms).max(0.0);
@@ -220,16 +221,17 @@ impl Work {
     }
 
     /// Why nothing came of the film.
-    fn nothing(&self, max_pixels: u32) -> Fault {
+    fn nothing(&self, config: &Config) -> Fault {
         let children = [self.pictures.as_ref().map(|one| &one.running), self.sound.as_ref().map(|one| &one.running)];
         let mut children = children.into_iter().flatten();
         // The second is what its decoders say when they get no memory for a picture.
         let out_of_memory = ["Cannot allocate memory", "get_buffer() failed"];
         if children.clone().any(|child| out_of_memory.iter().any(|words| child.log().says(words))) {
-            return Fault::new(FaultKind::TooLarge, "decoding the film takes more memory than it may");
+            let most = config.memory;
+            return Fault::new(FaultKind::TooLarge, format!("decoding the film takes more than {most} (`memory`)"));
         }
         if let Some(size) = children.clone().find_map(|child| child.log().refused_size()) {
-            return too_large(&size, max_pixels);
+            return too_large(&size, config.max_pixels);
         }
         let why = children.find_map(why).unwrap_or_default();
         Fault::invalid(format!("nothing of the film can be decoded{why}"))
@@ -237,13 +239,16 @@ impl Work {
 }
 
 /// Tells a child that failed from one that found the film damaged.
-fn check(child: &Running, what: &str) -> Result<(), Fault> {
+fn check(child: &Running, what: &str, config: &Config) -> Result<(), Fault> {
     let said = child.log().complaint().map(|complaint| format!(": {complaint}")).unwrap_or_default();
     match child.ending() {
         None | Some(Ending::Exit(0)) => Ok(()),
         Some(Ending::Hung) => Err(Fault::engine(format!("ffmpeg hung while it took {what}, and was killed"))),
         Some(Ending::Signal(SIGXCPU)) => {
-            Err(Fault::new(FaultKind::TooLarge, format!("decoding {what} takes more processor time than it may")))
+            let most = humantime::format_duration(Duration::from_secs(config.limits().cpu));
+            let message =
+                format!("decoding {what} takes more than {most} of processor time ({MAX_THREADS} × `max_time`)");
+            Err(Fault::new(FaultKind::TooLarge, message))
         }
         Some(Ending::Signal(signal)) => {
             Err(Fault::engine(format!("ffmpeg was ended by signal {signal} while it took {what}{said}")))

@@ -18,7 +18,7 @@ pub(crate) struct Config {
     /// Requests that are worked on at the same time. Default 2.
     #[serde(default = "default_slots")]
     pub(crate) slots: usize,
-    /// The largest picture that is taken, width times height. A pixel takes 3 bytes while it is looked at, up to 11
+    /// The largest picture that is taken, width times height. A pixel takes 3 bytes while it is looked at, up to 16
     /// while it is decoded. Default 50 million.
     #[serde(default = "default_max_pixels")]
     pub(crate) max_pixels: u64,

@@ -5,10 +5,10 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use megabrain_onnx::{Device, Runtime};
-use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step};
+use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step, spawn_worker};
 use megabrain_schemas::{Capability, SeeRequest, SeeTask};
 
 use crate::config::Config;
@@ -44,8 +44,7 @@ impl Engine for Vision {
             let eyes = Eyes::open(&runtime, &config, &device, host.threads())?;
             let worker = Worker::new(slot, runtime.clone(), running.clone(), eyes);
             let inbox = inbox.clone();
-            let thread = thread::Builder::new().name(format!("vision-{slot}")).spawn(move || serve(worker, &inbox));
-            workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
+            workers.push(spawn_worker(format!("vision-{slot}"), move || serve(worker, &inbox))?);
             host.progress((slot + 1) as f32 / config.slots as f32);
         }
         Ok(Self { jobs: Some(jobs), workers, running, device, tasks })

@@ -2,11 +2,11 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use megabrain_onnx::{Device, Runtime, Stop as Brake};
-use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step};
+use megabrain_runtime::{Engine, Host, Job, LoadError, Profile, Step, spawn_worker};
 use megabrain_schemas::{Capability, Fault, FaultKind, SpeakRequest};
 
 use crate::config::Config;
@@ -134,8 +134,7 @@ impl Engine for Mouth {
         let mut workers = Vec::with_capacity(config.slots);
         for (slot, synthesizer) in synthesizers.into_iter().enumerate() {
             let (worker, inbox) = (Worker::new(slot, synthesizer, shared.clone()), inbox.clone());
-            let thread = thread::Builder::new().name(format!("voice-{slot}")).spawn(move || serve(worker, &inbox));
-            workers.push(thread.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?);
+            workers.push(spawn_worker(format!("voice-{slot}"), move || serve(worker, &inbox))?);
         }
         Ok(Self { jobs: Some(jobs), workers, shared, device: device.to_string() })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use megabrain_bus::{Bus, Target};
-use megabrain_schemas::{Capability, Codec, Name, SeeReply, SeeRequest, SeeTask, Seen};
+use megabrain_schemas::{Capability, Codec, Description, Name, SeeReply, SeeRequest, SeeTask, Seen};
 
 use crate::cli::media::{self, Source};
 use crate::cli::render::{self, BytesAs};
@@ -100,16 +100,17 @@ async fn see(bus: &Bus, args: &SeeArgs, is_json: bool) -> anyhow::Result<()> {
 /// What was found in one picture, a row each.
 fn findings(seen: &Seen, width: Option<usize>) -> String {
     let sure = |score: f32| format!("{:.0} %", score * 100.0);
-    let mut table = Table::new(&["task", "#sure", "at", "what"]);
-    if let Some(description) = &seen.describe {
-        table.row(["describe".to_owned(), String::new(), String::new(), description.text.clone()]);
+    let none = String::new;
+    let mut table = Table::new(&["task", "by", "#sure", "at", "what"]);
+    if let Some(Description { text, by }) = &seen.describe {
+        table.row(["describe".to_owned(), by.clone(), none(), none(), text.clone()]);
     }
     for class in seen.classify.iter().flatten() {
-        table.row(["classify".to_owned(), sure(class.score), String::new(), class.label.clone()]);
+        table.row(["classify".to_owned(), none(), sure(class.score), none(), class.label.clone()]);
     }
     for line in seen.read.iter().flatten() {
         let [[x, y], ..] = line.corners;
-        table.row(["read".to_owned(), sure(line.score), format!("{x:.0},{y:.0}"), line.text.clone()]);
+        table.row(["read".to_owned(), none(), sure(line.score), format!("{x:.0},{y:.0}"), line.text.clone()]);
     }
     if table.is_empty() { "nothing was found".to_owned() } else { table.render(width) }
 }
@@ -133,6 +134,10 @@ mod tests {
                         classify  71 %        tabby cat\n\
                         read      98 %  12,8  BERTH 42";
         assert_eq!(findings(&seen, None), expected);
-        assert_eq!(findings(&Seen { classify: None, read: Some(vec![]), ..seen }, None), "nothing was found");
+        assert_eq!(findings(&Seen { classify: None, read: Some(vec![]), ..seen.clone() }, None), "nothing was found");
+        let describe = Some(Description { text: "It reads “BERTH 42”.".into(), by: "classify+read".into() });
+        let expected = "task      by             what\n\
+                        describe  classify+read  It reads “BERTH 42”.";
+        assert_eq!(findings(&Seen { classify: None, read: None, describe, ..seen }, None), expected);
     }
 }

@@ -47,11 +47,24 @@ fn speech_is_heard_in_part_while_it_goes_on_and_whole_when_it_has_ended() {
     assert_eq!(heard, crate::collect::duration(length));
     let (partial, last): (Vec<_>, Vec<_>) = frames.iter().partition(|frame| frame.partial);
     assert!(!partial.is_empty(), "{frames:?}");
-    assert!(frames.first().unwrap().partial, "speech goes on for more than a second before it ends");
+    let first = frames.iter().find(|frame| frame.segment.is_some()).unwrap();
+    assert!(first.partial, "speech goes on for more than a second before it ends");
     let last: Vec<_> = last.into_iter().filter_map(|frame| frame.segment.clone()).collect();
     assert_eq!(last, transcript.segments, "what is final is what is answered");
     let first = &transcript.segments[0];
     assert!(first.t0_ms < 1_000.0 && first.t1_ms <= 7_000.0, "{first:?}");
+}
+
+#[test]
+fn a_caller_who_is_silent_is_sent_a_frame_now_and_then() {
+    let (pool, cores) = (pool(), Cores::new(1));
+    let live = LiveSound { idle_ms: 2_500, ..LiveSound::default() };
+    let ears = Ears::new(&live, Arc::new(Inbox::new(16_000)), &LIMITS).unwrap();
+    let task = LiveTask { wish: Wish::default(), pool: &pool, cores: &cores, is_due: &|| false };
+    let mut frames = Vec::new();
+    follow(&task, ears, &mut |frame| frames.push(frame)).unwrap();
+    assert!((1..=2).contains(&frames.len()), "{frames:?}");
+    assert!(frames.iter().all(|frame| *frame == TranscribeFrame::default()), "{frames:?}");
 }
 
 #[test]
