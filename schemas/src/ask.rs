@@ -70,7 +70,7 @@ pub enum Policy {
 
 /// How many attachments must yield something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected `all`, `any` or a number")]
 pub enum Need {
     /// In a word.
     Word(NeedWord),

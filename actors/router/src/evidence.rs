@@ -60,7 +60,10 @@ fn findings(seen: &Seen) -> Vec<(String, Option<f32>)> {
     let described = seen.describe.iter().map(|description| (description.text.clone(), None));
     let read = seen.read.iter().flatten().map(|line| (format!("text: {}", line.text), Some(line.score)));
     let classes = seen.classify.iter().flatten().enumerate().take(MOST_CLASSES);
-    let worth = classes.filter(|(rank, class)| *rank == 0 || class.score >= WORTH_A_WORD).map(|(_, class)| class);
+    // A guess is told where there is nothing better to tell.
+    let is_all = seen.describe.is_none() && seen.read.as_ref().is_none_or(Vec::is_empty);
+    let is_worth_it = |rank: usize, score: f32| score >= WORTH_A_WORD || (rank == 0 && is_all);
+    let worth = classes.filter(|(rank, class)| is_worth_it(*rank, class.score)).map(|(_, class)| class);
     // The same words however sure it is: what many pictures show is told once.
     let classified = worth.map(|class| (format!("looks like: {}", class.label), Some(class.score)));
     described.chain(read).chain(classified).collect()
@@ -102,6 +105,7 @@ mod tests {
             see(&["BERTH 42"], &[("cat", 0.6), ("lynx", 0.2), ("sofa", 0.02)]),
             ["text: BERTH 42", "looks like: cat", "looks like: lynx"]
         );
+        assert_eq!(see(&["OPEN"], &[("envelope", 0.04)]), ["text: OPEN"]);
         assert_eq!(see(&[], &[("barbell", 0.04), ("racket", 0.03)]), ["looks like: barbell"]);
     }
 }

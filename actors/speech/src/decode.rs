@@ -26,7 +26,8 @@ const MAX_BARREN_PACKETS: usize = 10_000;
 /// The least that sound takes in any codec, in bits a second: a header that says less is not believed.
 const MIN_BIT_RATE: f64 = 250.0;
 
-const NO_SOUND: &str = "this is not a sound, or of an unknown kind: wav, mp3, m4a, flac, ogg and webm are known";
+const NO_SOUND: &str = "this is not a sound, or of an unknown kind: wav, mp3, m4a, flac, ogg and webm are known; film of \
+                        other kinds is heard when it is attached to an `ask`";
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -117,13 +118,26 @@ fn decode_track(
 }
 
 fn open(bytes: &[u8]) -> Result<Box<dyn FormatReader + '_>, Fault> {
+    // The search for a beginning of an MP3 would find one in it.
+    if is_transport_stream(bytes) {
+        return Err(Fault::invalid(
+            "this is film, an MPEG transport stream: attach it to an `ask`, which hears its sound",
+        ));
+    }
     // A Matroska file that is cut off is refused for its length, but is taken as a stream, which has none.
     probe(Box::new(Cursor::new(bytes)))
         .or_else(|error| probe(Box::new(ReadOnlySource::new(bytes))).map_err(|_| error))
         .map_err(|error| match error {
             Error::Unsupported(reason) if reason.starts_with("core (probe)") => Fault::invalid(NO_SOUND),
-            error => Fault::invalid(format!("the sound cannot be opened: {error}")),
+            error => {
+                Fault::invalid(format!("the sound cannot be opened, it is cut off or of an unknown kind: {error}"))
+            }
         })
+}
+
+/// True if a packet begins where the first three of an MPEG transport stream do (ISO/IEC 13818-1: every 188 bytes, 0x47).
+fn is_transport_stream(bytes: &[u8]) -> bool {
+    [0, 188, 376].iter().all(|at| bytes.get(*at) == Some(&0x47))
 }
 
 fn probe<'a>(source: Box<dyn MediaSource + 'a>) -> Result<Box<dyn FormatReader + 'a>, Error> {

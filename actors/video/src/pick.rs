@@ -9,12 +9,16 @@ use crate::config::Config;
 /// Half a millisecond: times are rounded, and a picture that is due is not to be missed for that.
 const TOLERANCE: f64 = 0.0005;
 
+/// A picture that is due waits a quarter longer than its turn: a new scene is often about to begin, and would need another.
+const PATIENCE: f64 = 1.25;
+
 /// The pictures to take of one film.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pick {
     /// At most so many.
     pub(crate) frames: u32,
-    /// At the latest so many seconds after the one before.
+    pace: Pace,
+    /// What is kept for the rest of the film before a new scene gets a picture of its own: one in so many seconds.
     interval: f64,
     /// Length of the film in seconds, where it is known.
     duration: Option<f64>,
@@ -22,18 +26,33 @@ pub(crate) struct Pick {
     pub(crate) note: Option<String>,
 }
 
+/// When is a picture due though nothing changes, in seconds after the one before?
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pace {
+    /// As the caller wishes, or where the film's length is not known.
+    Steady(f64),
+    /// So that what is left is spread over the rest of the film, but not sooner than this.
+    Spread(f64),
+}
+
 impl Pick {
     /// Spreads what the request allows over the film.
     ///
-    /// With `fps`, the caller's pace comes first, and new scenes get what it leaves. Without, half of the budget is kept
-    /// for new scenes. What is asked for beyond the actor's own bounds is cut to them.
+    /// With `fps`, the caller's pace comes first, and new scenes get what it leaves. Without, what new scenes do not take is
+    /// spread over the rest of the film, and of its budget they take no more than leaves half to the rest. What is asked
+    /// for beyond the actor's own bounds is cut to them.
     pub(crate) fn new(request: &SplitRequest, config: &Config, duration: Option<Duration>) -> Self {
         let frames = request.frames.unwrap_or(config.frames).min(config.max_frames);
         let fps = request.fps.unwrap_or(config.fps).min(config.max_fps);
         let duration = duration.map(|duration| duration.min(config.max_film).as_secs_f64());
         let share = if request.fps.is_some() { 1.0 } else { 2.0 };
         let spread = duration.map_or(0.0, |duration| share * duration / f64::from(frames));
-        let interval = spread.max(1.0 / f64::from(fps));
+        let soonest = 1.0 / f64::from(fps);
+        let interval = spread.max(soonest);
+        let pace = match duration {
+            Some(_) if request.fps.is_none() => Pace::Spread(soonest),
+            _ => Pace::Steady(interval),
+        };
         let mut notes = Vec::new();
         if request.frames.is_some_and(|asked| asked > frames) {
             notes.push(format!("at most {frames} pictures are taken of a film"));
@@ -41,23 +60,27 @@ impl Pick {
         if let Some(asked) = request.fps.filter(|asked| f64::from(*asked) * interval > 1.001) {
             notes.push(format!("{asked} pictures a second were asked for, and there is one every {interval:.1} s"));
         }
-        Self { frames, interval, duration, note: (!notes.is_empty()).then(|| notes.join("; ")) }
+        Self { frames, pace, interval, duration, note: (!notes.is_empty()).then(|| notes.join("; ")) }
     }
 
     /// The same for ffmpeg's filter `select`: is this picture taken?
     ///
-    /// A new scene is taken only if the steady pace can still be kept to the end of the film with what is left. A taken
-    /// picture sets the pace's clock anew, whatever it was taken for.
+    /// A new scene is taken only if the rest of the film is left its share. A taken picture sets the pace's clock anew,
+    /// whatever it was taken for.
     pub(crate) fn expression(&self, scene: f32) -> String {
         let Self { frames, interval, .. } = self;
         let left = match self.duration {
-            Some(duration) => format!("*lte(selected_n+1+max(0,{duration:.3}-t)/{interval:.3},{frames})"),
+            Some(duration) => format!("*lte(selected_n+1+floor(max(0,{duration:.3}-t)/{interval:.3}),{frames})"),
             None => String::new(),
         };
-        let due = interval - TOLERANCE;
-        format!(
-            "lt(selected_n,{frames})*(isnan(prev_selected_t)+gte(t-prev_selected_t,{due:.4})+gt(scene,{scene}){left})"
-        )
+        let due = match (self.pace, self.duration) {
+            (Pace::Spread(soonest), Some(duration)) => {
+                let rest = format!("{PATIENCE}*({duration:.3}-prev_selected_t)/({frames}-selected_n+1)");
+                format!("max({:.4},{rest})", soonest - TOLERANCE)
+            }
+            (Pace::Spread(pace) | Pace::Steady(pace), _) => format!("{:.4}", pace - TOLERANCE),
+        };
+        format!("lt(selected_n,{frames})*(isnan(prev_selected_t)+gte(t-prev_selected_t,{due})+gt(scene,{scene}){left})")
     }
 }
 

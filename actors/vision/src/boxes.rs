@@ -20,8 +20,6 @@ const MIN_GROWN_SIDE: f64 = 5.0;
 const MIN_SIDE_IN_PICTURE: f64 = 4.0;
 /// More islands than on any page; the others are left out.
 const MAX_ISLANDS: usize = 1000;
-/// Boxes whose upper left corners are this close in height are on one line of the page, in pixels.
-const SAME_LINE: f64 = 10.0;
 
 /// How likely each pixel belongs to text, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -66,23 +64,29 @@ fn place(map: Map<'_>, corners: [Point; 4], width: u32, height: u32) -> Option<[
     sides.iter().all(|side| *side >= MIN_SIDE_IN_PICTURE).then_some(corners)
 }
 
-/// By height; those on one line by where they begin.
+/// Line by line from the top; those on one line by where they begin.
 fn in_reading_order(boxes: &mut [[Point; 4]]) {
-    let start = |found: &[Point; 4]| found[0];
-    boxes.sort_by(|one, other| {
-        let ([x, y], [other_x, other_y]) = (start(one), start(other));
-        y.total_cmp(&other_y).then(x.total_cmp(&other_x))
-    });
-    for end in 1..boxes.len() {
-        for at in (0..end).rev() {
-            let Some([one, other]) = boxes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) else { break };
-            let ([x, y], [other_x, other_y]) = (start(one), start(other));
-            if (other_y - y).abs() >= SAME_LINE || other_x >= x {
-                break;
-            }
-            std::mem::swap(one, other);
-        }
+    let middle = |found: &[Point; 4]| {
+        let (top, bottom) = extent(found);
+        top + bottom
+    };
+    boxes.sort_by(|one, other| middle(one).total_cmp(&middle(other)));
+    let is_one_line = |one: &[Point; 4], other: &[Point; 4]| on_one_line(extent(one), extent(other));
+    for line in boxes.chunk_by_mut(is_one_line) {
+        line.sort_by(|[[x, _], ..], [[other_x, _], ..]| x.total_cmp(other_x));
     }
+}
+
+/// Where it begins and ends from top to bottom.
+fn extent(found: &[Point; 4]) -> (f64, f64) {
+    let down = found.iter().map(|[_, y]| *y);
+    down.fold((f64::INFINITY, f64::NEG_INFINITY), |(top, bottom), y| (top.min(y), bottom.max(y)))
+}
+
+/// True if at least half of the lower one is beside the other.
+fn on_one_line(one: (f64, f64), other: (f64, f64)) -> bool {
+    let beside = one.1.min(other.1) - one.0.max(other.0);
+    2.0 * beside >= (one.1 - one.0).min(other.1 - other.0)
 }
 
 impl Map<'_> {
@@ -223,6 +227,23 @@ mod tests {
         let boxes = find(Map { likely: &likely, width: 100, height: 80 }, 100, 80);
         let starts: Vec<bool> = boxes.iter().map(|found| found[0][0] < 50.0).collect();
         assert_eq!(starts, [true, false, false, true]);
+    }
+
+    #[test]
+    fn words_of_a_line_are_in_order_however_high_their_letters_are() {
+        let word =
+            |left: f64, top: f64, bottom: f64| [[left, top], [left + 40.0, top], [left + 40.0, bottom], [left, bottom]];
+        // "No", "parking", "on", "Mondays", and a line below.
+        let mut boxes = [
+            word(150.0, 27.0, 60.0),
+            word(0.0, 28.0, 52.0),
+            word(50.0, 30.0, 60.0),
+            word(100.0, 37.0, 52.0),
+            word(0.0, 70.0, 95.0),
+        ];
+        in_reading_order(&mut boxes);
+        let starts: Vec<f64> = boxes.iter().map(|found| found[0][0]).collect();
+        assert_eq!(starts, [0.0, 50.0, 100.0, 150.0, 0.0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use megabrain_bus::{Bus, Call, Frame, Target};
-use megabrain_schemas::{Ask, AskReply, Codec, Fault, Name, Policy};
+use megabrain_schemas::{Ask, AskReply, Codec, Fault, Name, Need, NeedWord, Policy};
 
 use crate::cli::ask_live::LiveView;
 use crate::cli::ask_plain::PlainView;
@@ -30,7 +30,7 @@ pub struct AskArgs {
     /// The question; `-` reads standard input
     text: Option<String>,
     /// Sound, picture, film, document; repeat for several. TYPE=FILE where the extension does not tell
-    #[arg(short, long, value_name = "[TYPE=]FILE", num_args = 1..)]
+    #[arg(short, long, value_name = "[TYPE=]FILE")]
     attach: Vec<Source>,
     /// Who answers, in this order [default: the brain's own]
     #[arg(short, long, value_name = "NAMES", value_delimiter = ',')]
@@ -41,6 +41,9 @@ pub struct AskArgs {
     /// One answer, or one of each model
     #[arg(long, value_enum, default_value_t)]
     policy: WhoAnswers,
+    /// How many attachments must yield something: all, any or a number
+    #[arg(long, value_name = "N", value_parser = need)]
+    need: Option<Need>,
     /// Time for everything: 30s, 2m [default: the brain's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
@@ -79,6 +82,14 @@ enum WhoAnswers {
     All,
 }
 
+fn need(text: &str) -> Result<Need, String> {
+    match text {
+        "all" => Ok(Need::Word(NeedWord::All)),
+        "any" => Ok(Need::Word(NeedWord::Any)),
+        number => number.parse().map(Need::Count).map_err(|_| "expected all, any or a number".to_owned()),
+    }
+}
+
 impl AskArgs {
     fn question(&self, text: Option<String>) -> Ask {
         let models =
@@ -90,6 +101,7 @@ impl AskArgs {
                 WhoAnswers::First => Policy::First,
                 WhoAnswers::All => Policy::All,
             },
+            need: self.need,
             stream: !self.no_stream,
             frames: self.frames,
             max_tokens: self.max_tokens,
@@ -102,6 +114,7 @@ impl AskArgs {
 }
 
 pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    args.timeline.as_deref().map_or(Ok(()), output::check_folder_of)?;
     if args.text.is_none() && args.attach.is_empty() {
         return Err(Usage("nothing to ask: give a question, an attachment, or both".into()).into());
     }

@@ -77,7 +77,10 @@ pub(crate) async fn load(bus: &Bus, sources: &[Source]) -> anyhow::Result<Vec<Me
 }
 
 fn unknown(path: &Path) -> Usage {
-    Usage(format!("{0}: what kind of media is this? Say so: TYPE={0}, for example text/plain={0}", path.display()))
+    Usage(format!(
+        "{0}: what kind of media is this? Say so: TYPE={0}, for example audio/wav={0}, image/png={0}, text/plain={0}",
+        path.display()
+    ))
 }
 
 /// The media type by the file's extension, else by its first bytes.
@@ -105,6 +108,8 @@ fn by_extension(extension: &str) -> Option<&'static str> {
         "mkv" => "video/x-matroska",
         "webm" => "video/webm",
         "avi" => "video/x-msvideo",
+        "mpg" | "mpeg" => "video/mpeg",
+        "ts" | "mts" | "m2ts" => "video/mp2t",
         "txt" => "text/plain",
         "md" => "text/markdown",
         "csv" => "text/csv",

@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::Path;
+
+use crate::cli::Usage;
 
 /// Width and height of the terminal that standard output is; `None` if it is none.
 pub(crate) fn terminal() -> Option<(usize, usize)> {
@@ -15,6 +18,19 @@ pub(crate) fn terminal() -> Option<(usize, usize)> {
 /// Width of the terminal; `None` if standard output is none.
 pub(crate) fn width() -> Option<usize> {
     terminal().map(|(width, _)| width)
+}
+
+/// Looks before the work whether a file can be written after it.
+///
+/// # Errors
+/// Its folder is not there.
+pub(crate) fn check_folder_of(file: &Path) -> Result<(), Usage> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Usage(format!("{} cannot be written: there is no folder {}", file.display(), folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line to standard output.

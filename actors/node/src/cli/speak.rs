@@ -72,6 +72,7 @@ pub(crate) async fn run(args: SpeakArgs, globals: &Globals) -> anyhow::Result<Ex
     if args.out.is_none() && !globals.json && stdout().is_terminal() {
         return Err(Usage("a terminal shows no sound: name a file with --out, or pipe it into a player".into()).into());
     }
+    args.out.as_deref().map_or(Ok(()), output::check_folder_of)?;
     let request = SpeakRequest {
         text: session::text_or_stdin(args.text.clone()).await?,
         voice: args.voice.clone(),

@@ -143,3 +143,21 @@ fn size(jpeg: &[u8]) -> (u16, u16) {
     let number = |at: usize| u16::from_be_bytes([jpeg[header + at], jpeg[header + at + 1]]);
     (number(7), number(5))
 }
+
+#[test]
+fn as_many_pictures_as_are_asked_for_are_spread_over_a_film_in_which_nothing_happens() {
+    let film = tiny("calm.mp4", 30, &["-c:v", "libx264"]);
+    let (_, came) = Bench::new().split_as(&film, &request(Some(6), None)).unwrap();
+    let times: Vec<f64> = came.pictures.iter().map(|(time, _)| *time).collect();
+    assert!(times.len() == 6 && times[5] > 24_000.0, "{times:?}");
+}
+
+#[test]
+fn each_scene_has_its_picture_where_there_are_just_enough() {
+    let card = |colour: &str| format!("color={colour}:s=160x120:r=25:d=5");
+    let cards = format!("{}[a];{}[b];{}[c];[a][b][c]concat=n=3", card("red"), card("white"), card("blue"));
+    let film = made("cards.mp4", &["-f", "lavfi", "-i", &cards, "-pix_fmt", "yuv420p", "-c:v", "libx264"]);
+    let (_, came) = Bench::new().split_as(&film, &request(Some(3), None)).unwrap();
+    let times: Vec<f64> = came.pictures.iter().map(|(time, _)| *time).collect();
+    assert_eq!(times, [0.0, 5000.0, 10_000.0]);
+}
