@@ -18,6 +18,9 @@ const MARGIN: usize = SAMPLE_RATE * 3 / 10;
 /// Silence from this on parts what is said from what is said next: 300 ms.
 const PAUSE: usize = SAMPLE_RATE * 3 / 10;
 
+/// The end of a stretch of speech is over where it is 30 dB below the loudest of it.
+const FADED: f32 = 0.001;
+
 /// Speech begins a little before it is known for speech, and ends a little after: 30 ms, as Silero's detector has it.
 const PAD: usize = SAMPLE_RATE * 3 / 100;
 
@@ -193,7 +196,17 @@ fn speech(samples: &[f32], is_due: IsDue<'_>) -> Result<Vec<Range<usize>>, Stop>
             _ => speech.push(start..end),
         }
     }
+    speech.iter_mut().for_each(|span| span.end = audible_end(samples, span));
     Ok(speech)
+}
+
+/// Where a stretch of speech can no longer be heard: the detector says so a syllable later.
+fn audible_end(samples: &[f32], span: &Range<usize>) -> usize {
+    let power = |frame: &[f32]| frame.iter().map(|sample| sample * sample).sum::<f32>();
+    let powers: Vec<f32> = samples.get(span.clone()).unwrap_or_default().chunks(FRAME).map(power).collect();
+    let loudest = powers.iter().copied().fold(0.0, f32::max);
+    let quiet = powers.iter().rev().take_while(|power| **power < loudest * FADED).count();
+    span.end - (quiet * FRAME).min(span.end - span.start)
 }
 
 /// What is to be left of a sound of this length: speech, with some silence on both sides, and no long one within.
