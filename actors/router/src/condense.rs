@@ -2,6 +2,8 @@
 
 use megabrain_schemas::{Evidence, Modality};
 
+use crate::evidence::WRITING;
+
 /// What the line of one piece of evidence has beside its text, in ASCII.
 const LINE: usize = 56;
 /// What a chat template and our own words around the evidence take, in tokens.
@@ -39,7 +41,7 @@ fn rank(item: &Evidence) -> f32 {
     let kind = match item.modality {
         Modality::Audio => 3.0,
         Modality::Text => 2.0,
-        Modality::Image if item.confidence.is_none() || item.text.starts_with("text: ") => 2.0,
+        Modality::Image if item.confidence.is_none() || item.text.starts_with(WRITING) => 2.0,
         Modality::Image => 1.0,
     };
     kind + item.confidence.unwrap_or(0.5).clamp(0.0, 1.0) * 0.99

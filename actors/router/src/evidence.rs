@@ -8,6 +8,10 @@ use crate::plan::PlannedLeg;
 const MOST_CLASSES: usize = 3;
 const WORTH_A_WORD: f32 = 0.1;
 
+/// How evidence begins that is a class, or text that was read.
+pub(crate) const LIKENESS: &str = "looks like: ";
+pub(crate) const WRITING: &str = "text: ";
+
 /// Reads a leg's answer as evidence about attachment number `attachment`.
 ///
 /// # Errors
@@ -58,14 +62,14 @@ fn seen_by(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
 
 fn findings(seen: &Seen) -> Vec<(String, Option<f32>)> {
     let described = seen.describe.iter().map(|description| (description.text.clone(), None));
-    let read = seen.read.iter().flatten().map(|line| (format!("text: {}", line.text), Some(line.score)));
+    let read = seen.read.iter().flatten().map(|line| (format!("{WRITING}{}", line.text), Some(line.score)));
     let classes = seen.classify.iter().flatten().enumerate().take(MOST_CLASSES);
     // A guess is told where there is nothing better to tell.
     let is_all = seen.describe.is_none() && seen.read.as_ref().is_none_or(Vec::is_empty);
     let is_worth_it = |rank: usize, score: f32| score >= WORTH_A_WORD || (rank == 0 && is_all);
     let worth = classes.filter(|(rank, class)| is_worth_it(*rank, class.score)).map(|(_, class)| class);
     // The same words however sure it is: what many pictures show is told once.
-    let classified = worth.map(|class| (format!("looks like: {}", class.label), Some(class.score)));
+    let classified = worth.map(|class| (format!("{LIKENESS}{}", class.label), Some(class.score)));
     described.chain(read).chain(classified).collect()
 }
 

@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 
 use megabrain_schemas::{Evidence, Modality};
 
+use crate::evidence::LIKENESS;
+
 /// The question with the evidence; without a written question, what was heard is the question.
 ///
-/// What a film shows and what is said meanwhile stand in one line: a small model need not compare times.
+/// What a film shows and what is said meanwhile stand in one line, in whole sentences: a small model need not compare
+/// times, and takes "said" and "shown" for one.
 pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = &'e Evidence>) -> String {
     let evidence: Vec<&Evidence> = evidence.collect();
     let Some(question) = question else {
@@ -48,15 +51,14 @@ struct Scene<'e> {
 impl Scene<'_> {
     fn tell(&self, prompt: &mut String, attachment: usize, (from, to): (u64, u64)) {
         let (from, to) = (clock(from as f64), clock(to as f64));
+        let (shown, heard) = (self.shown.join("; "), self.heard.join(" "));
+        let scene = match (shown.is_empty(), heard.is_empty()) {
+            (false, false) => format!("The voice says: \"{heard}\" Meanwhile the picture shows: {shown}."),
+            (false, true) => format!("The picture shows: {shown}."),
+            (true, _) => format!("The voice says: \"{heard}\""),
+        };
         // Writing to a String does not fail.
-        let _ = write!(prompt, "[attachment {attachment}, {from} to {to}]");
-        if !self.shown.is_empty() {
-            let _ = write!(prompt, " shown: {}.", self.shown.join("; "));
-        }
-        if !self.heard.is_empty() {
-            let _ = write!(prompt, " said: \"{}\"", self.heard.join(" "));
-        }
-        prompt.push('\n');
+        let _ = writeln!(prompt, "[attachment {attachment}, {from} to {to}] {scene}");
     }
 }
 
@@ -66,7 +68,7 @@ fn scenes<'e>(items: &[&'e Evidence]) -> BTreeMap<(u64, u64), Scene<'e>> {
     let mut scenes: BTreeMap<(u64, u64), Scene<'e>> = BTreeMap::new();
     for item in timed(Modality::Image) {
         let Some(times) = span(item) else { continue };
-        scenes.entry(times).or_default().shown.push(&item.text);
+        scenes.entry(times).or_default().shown.push(item.text.strip_prefix(LIKENESS).unwrap_or(&item.text));
     }
     if scenes.is_empty() || timed(Modality::Audio).next().is_none() {
         return BTreeMap::new();
@@ -158,7 +160,7 @@ mod tests {
             shown(0.0, 4600.0, "astronaut"),
             heard(600.0, 2800.0, "Good morning."),
             heard(4000.0, 7000.0, "My brother sleeps."),
-            shown(4600.0, 9600.0, "cat"),
+            shown(4600.0, 9600.0, "looks like: cat"),
             shown(4600.0, 9600.0, "sofa"),
             heard(9700.0, 9900.0, "Bye."),
             item(1, Modality::Text, None, "a note"),
@@ -168,9 +170,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "[attachment 0, 00:00.0 to 00:04.6] shown: astronaut. said: \"Good morning.\"",
-                "[attachment 0, 00:04.6 to 00:09.6] shown: cat; sofa. said: \"My brother sleeps.\"",
-                "[attachment 0, 00:09.7 to 00:09.9] said: \"Bye.\"",
+                "[attachment 0, 00:00.0 to 00:04.6] The voice says: \"Good morning.\" Meanwhile the picture shows: astronaut.",
+                "[attachment 0, 00:04.6 to 00:09.6] The voice says: \"My brother sleeps.\" Meanwhile the picture shows: cat; sofa.",
+                "[attachment 0, 00:09.7 to 00:09.9] The voice says: \"Bye.\"",
                 "[read, attachment 1] a note",
                 "",
                 "?"
