@@ -116,7 +116,7 @@ async fn a_model_that_comes_up_late_is_told_though_another_is_broken() {
         format!("[models.{name}]\nactor = \"llm\"\nweights = \"{}\"\ndevice = \"ram\"\n", path.display())
     };
     let mut brain = Brain::start(&format!("{}{}", model("broken", &broken), model("late", &late))).await;
-    let failures = |brain: &Brain| brain.log().lines().filter(|line| line.starts_with("down     broken: ")).count();
+    let failures = |brain: &Brain| brain.log().lines().filter(|line| line.contains("model down model=broken")).count();
     brain.until(LIMIT, "third failure", |brain| failures(brain) >= 3).await;
     std::os::unix::fs::symlink(artefact("smollm2-135m").await, &late).unwrap();
     brain.until(LIMIT, "late model", |brain| brain.log().contains("ready    late: llm on ram")).await;
@@ -124,6 +124,8 @@ async fn a_model_that_comes_up_late_is_told_though_another_is_broken() {
         brain.log().contains("ready    1 models in") && brain.log().contains("\ndown     broken: tried")
     };
     brain.until(LIMIT, "summary", summary).await;
+    let told = brain.log().lines().filter(|line| line.starts_with("down     broken: /")).count();
+    assert_eq!(told, 1, "a reason that stays the same is told once");
 }
 
 #[tokio::test]

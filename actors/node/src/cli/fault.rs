@@ -113,9 +113,9 @@ fn hint(fault: &Fault) -> Option<String> {
             Some("give it more time, with --deadline (--timeout for `req`), or ask for less".into())
         }
         FaultKind::Cancelled => None,
-        FaultKind::WorkerLost => {
-            Some(format!("its process is started again by itself: {again}; the log of `megabrain up` says why it ended"))
-        }
+        FaultKind::WorkerLost => Some(format!(
+            "its process is started again by itself: {again}; the log of `megabrain up` says why it ended"
+        )),
         FaultKind::Engine => Some("the log of `megabrain up` may say more".into()),
         FaultKind::Unavailable => Some(format!("{again}; `megabrain status` shows who is up")),
         FaultKind::Unauthorized => Some("the client role may not do this: see nats.conf".into()),
