@@ -173,3 +173,33 @@ pub(crate) fn read_fault(payload: &[u8]) -> Fault {
         |reply| reply.error,
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn message(subject: &str) -> Message {
+        Message {
+            subject: subject.into(),
+            reply: None,
+            payload: "{}".into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 2,
+        }
+    }
+
+    #[test]
+    fn what_was_published_elsewhere_is_nobodys_answer() {
+        let inbox = Arc::new(Inbox::new("_INBOX.me".into()));
+        let (place, mut answer) = inbox.expect_one();
+        // As a stream's consumer delivers it: to us, with the subject that it was stored under.
+        inbox.deliver(message(&format!("user.{}", place.token)));
+        inbox.deliver(message(&format!("_INBOX.meadow.{}", place.token)));
+        assert!(answer.try_recv().is_err());
+        inbox.deliver(message(&place.reply));
+        assert!(matches!(answer.try_recv(), Ok(Arrival::Body { .. })));
+    }
+}

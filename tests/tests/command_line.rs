@@ -137,6 +137,13 @@ async fn what_the_bus_does_not_allow_is_an_error() {
     assert!(told.contains("unauthorized: ") && told.contains("mb.v1.event.ready.echo"), "{told}");
     let (code, _, told) = said(&mut megabrain(brain.folder(), &["pub", "user.door", "{}"]));
     assert_eq!((code, told.as_str()), (0, ""));
+    // A request is refused at once too, however long it would wait; programs get the fault as it is on the bus.
+    let began = Instant::now();
+    let forbidden = ["req", "mb.v1.event.ready.echo", "{}", "--timeout", "5m", "--json"];
+    let (code, _, told) = said(&mut megabrain(brain.folder(), &forbidden));
+    let fault: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, fault["error"]["kind"].as_str()), (1, Some("unauthorized")), "{told}");
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl Kit {
         let meta = Meta::new();
         let call = self.call(meta.clone());
         let cancel = async {
+            // Long enough for it to begin: nothing tells a caller of that.
             tokio::time::sleep(Duration::from_millis(300)).await;
             self.bus.cancel(&meta.work);
             Instant::now()
