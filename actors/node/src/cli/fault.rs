@@ -19,7 +19,8 @@ pub struct Usage(pub String);
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Tells on standard error what failed and what to do, as JSON for programs, and gives the exit code for it.
+/// Tells on standard error what failed and what to do, and gives the exit code for it. For programs it is the last line,
+/// in JSON.
 pub fn report(error: &anyhow::Error, is_json: bool) -> ExitCode {
     if error.is::<Interrupted>() {
         return ExitCode::from(130);
