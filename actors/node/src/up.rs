@@ -86,9 +86,8 @@ async fn tell_coming_up(node: &Node, began: Instant) {
     // What is tried again in vain says the same each time: once is enough.
     let tell = |presence: &Presence| {
         let line = line(presence);
-        if !told.contains(&line) {
+        if told.insert(line.clone()) {
             println!("{line}");
-            told.insert(line);
         }
     };
     let down = node.settled(TRIES, tell).await;
@@ -104,7 +103,7 @@ async fn tell_coming_up(node: &Node, began: Instant) {
 fn whose(node: &Node) -> String {
     match node.published() {
         Some(path) => format!("our own; address and passwords in {}", path.display()),
-        None => "joined, as NATS_URL says".to_owned(),
+        None => "joined: NATS_URL, or `url` in [bus], names it".to_owned(),
     }
 }
 
