@@ -271,7 +271,11 @@ impl Preparation {
             Some(sources) => Some(sources.fetch(&self.puller).await.map_err(|error| error.to_string())?),
             None => None,
         };
-        let library = self.onnx_runtime(sources.as_ref()).await.map_err(|error| error.to_string())?;
+        let is_onnx = sources.as_ref().is_some_and(|sources| sources.are_onnx(self.puller.manifest()));
+        let library = match is_onnx && !is_onnx_runtime_named() {
+            true => Some(self.onnx_runtime().await.map_err(|error| error.to_string())?),
+            false => None,
+        };
         let program = actor_program(&model.actor).map_err(|error| error.to_string())?;
         let settings = model
             .settings(weights.as_ref(), brain.brain.default_max_tokens)
@@ -295,17 +299,14 @@ impl Preparation {
             launcher: crate::child::launcher().map_err(|error| error.to_string())?,
             program,
             arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
-            environment: self.environment(library),
+            environment: self.environment(is_onnx, library),
             drain: brain.brain.drain,
             restarts,
         })
     }
 
-    fn environment(&self, onnx_runtime: Option<PathBuf>) -> Vec<(String, String)> {
+    fn environment(&self, is_onnx: bool, onnx_runtime: Option<PathBuf>) -> Vec<(String, String)> {
         let mut variables = self.connection.environment(Role::Model);
-        // By default glibc keeps what was freed in ever larger pieces: a model that saw large pictures, some 100 MB. Pieces
-        // from 256 KiB on go back at once.
-        variables.push(("MALLOC_MMAP_THRESHOLD_".into(), (256 << 10).to_string()));
         let is_set = |name: &str| std::env::var_os(name).is_some();
         if !is_set("GOMP_SPINCOUNT") && !is_set("OMP_WAIT_POLICY") {
             // libgomp's threads spin while they wait for each other, and collapse when the cores are shared with other
@@ -315,6 +316,11 @@ impl Preparation {
         // Nothing that a brain does is told to anybody: builds of ONNX Runtime by its makers tell them what is run, and ours
         // is told not to only after it has begun.
         variables.push(("ORT_DISABLE_TELEMETRY".into(), "1".into()));
+        if is_onnx {
+            // glibc keeps what was freed in ever larger pieces: a model that saw large pictures, some 100 MB. Pieces from
+            // 256 KiB on go back at once.
+            variables.push(("MALLOC_MMAP_THRESHOLD_".into(), (256 << 10).to_string()));
+        }
         if let Some(library) = onnx_runtime {
             variables.push((ONNX_RUNTIME_VARIABLE.into(), library.display().to_string()));
         }
@@ -326,12 +332,9 @@ impl Preparation {
         weights.map(|weights| weights.sources(&self.brain.folder, self.puller.manifest())).transpose()
     }
 
-    /// The manifest's ONNX Runtime for a model that needs one, unless the environment names another.
-    async fn onnx_runtime(&self, sources: Option<&Weights<Source>>) -> Result<Option<PathBuf>, PullError> {
-        if is_onnx_runtime_named() || !sources.is_some_and(|sources| sources.are_onnx(self.puller.manifest())) {
-            return Ok(None);
-        }
-        self.puller.fetch(&Source::Artefact(ONNX_RUNTIME.into())).await.map(Some)
+    /// The manifest's ONNX Runtime.
+    async fn onnx_runtime(&self) -> Result<PathBuf, PullError> {
+        self.puller.fetch(&Source::Artefact(ONNX_RUNTIME.into())).await
     }
 }
 

@@ -147,7 +147,7 @@ pub(crate) fn describing_leg(
         top_k: None,
     };
     Ok(Some(PlannedLeg {
-        path: format!("{}.1", leg.path),
+        path: format!("{}.describe", leg.path),
         others: Vec::new(),
         subject: address(roster, &see, &presence),
         payload: pack(&request)?,
@@ -337,6 +337,6 @@ mod tests {
         };
         assert_eq!(legs(&mut roster), ("eyes".into(), None), "nobody says that it can");
         with_tasks(&mut roster, "writer", &[SeeTask::Describe]);
-        assert_eq!(legs(&mut roster), ("eyes".into(), Some(("writer".into(), "2.1".into()))));
+        assert_eq!(legs(&mut roster), ("eyes".into(), Some(("writer".into(), "2.describe".into()))));
     }
 }

@@ -129,8 +129,8 @@ pub(crate) fn leg_line(report: &LegReport, titles: &[String]) -> String {
     let attachment = report.leg.split('.').next().and_then(|index| index.parse::<usize>().ok());
     let title = attachment.and_then(|index| titles.get(index)).map_or("the attachment", String::as_str);
     let title = match report.leg.split_once('.') {
-        Some((_, part)) => format!("part {part} of {title}"),
-        None => title.to_owned(),
+        Some((_, part)) if part.parse::<usize>().is_ok() => format!("part {part} of {title}"),
+        _ => title.to_owned(),
     };
     match capability {
         "chat" => format!("{model} answers"),
