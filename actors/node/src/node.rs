@@ -310,8 +310,10 @@ impl Preparation {
         let is_set = |name: &str| std::env::var_os(name).is_some();
         if !is_set("GOMP_SPINCOUNT") && !is_set("OMP_WAIT_POLICY") {
             // libgomp's threads spin while they wait for each other, and collapse when the cores are shared with other
-            // busy processes; a short spin costs little where a model is alone.
-            variables.push(("GOMP_SPINCOUNT".into(), "300".into()));
+            // busy processes. A short spin costs a language model little where it is alone; Whisper's threads wait for each
+            // other less often and longer.
+            let rounds = if self.model.actor.as_str() == "speech" { 3000 } else { 300 };
+            variables.push(("GOMP_SPINCOUNT".into(), rounds.to_string()));
         }
         // Nothing that a brain does is told to anybody: builds of ONNX Runtime by its makers tell them what is run, and ours
         // is told not to only after it has begun.
