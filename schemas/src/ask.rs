@@ -213,13 +213,18 @@ pub struct Evidence {
     /// How sure the model is, 0 to 1. Absent where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f32>,
+    /// How the leg that found it ended. Unless `ok`, there may be more to find that it did not come to.
+    #[serde(default, deserialize_with = "null_is_absent")]
+    #[schemars(with = "Option<LegStatus>")]
+    pub status: LegStatus,
 }
 
 /// How a leg ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LegStatus {
     /// It answered.
+    #[default]
     Ok,
     /// It answered a fault.
     Failed,
@@ -250,6 +255,9 @@ pub struct LegReport {
     /// Time from publishing to its end, in milliseconds, by the router's clock.
     #[serde(default)]
     pub took_ms: f64,
+    /// What a person should know although it answered: that a film is damaged, and from where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,

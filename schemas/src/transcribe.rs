@@ -145,7 +145,7 @@ pub struct Segment {
     /// Mean probability of its tokens, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f32>,
-    /// Its words in order, if they were asked for.
+    /// Its words in order, if they or subtitles were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
 }

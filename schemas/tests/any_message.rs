@@ -96,8 +96,9 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let modality = prop_oneof![Just(Modality::Audio), Just(Modality::Image), Just(Modality::Text)];
-    (any::<u32>(), modality, name(), option::of(finite()), option::of(finite()), ".*", option::of(small())).prop_map(
-        |(attachment, modality, model, t0_ms, t1_ms, text, confidence)| Evidence {
+    let times = (option::of(finite()), option::of(finite()));
+    (any::<u32>(), modality, name(), times, ".*", option::of(small()), leg_status()).prop_map(
+        |(attachment, modality, model, (t0_ms, t1_ms), text, confidence, status)| Evidence {
             attachment: attachment as usize,
             modality,
             model,
@@ -105,26 +106,33 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             t1_ms,
             text,
             confidence,
+            status,
         },
     )
 }
 
-fn leg() -> impl Strategy<Value = LegReport> {
-    let status = prop_oneof![
+fn leg_status() -> impl Strategy<Value = LegStatus> {
+    prop_oneof![
         Just(LegStatus::Ok),
         Just(LegStatus::Failed),
         Just(LegStatus::Late),
         Just(LegStatus::Cancelled),
         Just(LegStatus::Skipped)
-    ];
-    (".*", ".*", option::of(name()), option::of(status), option::of(finite()), finite(), option::of(fault())).prop_map(
-        |(leg, subject, model, status, queued_ms, took_ms, error)| LegReport {
+    ]
+}
+
+fn leg() -> impl Strategy<Value = LegReport> {
+    let status = option::of(leg_status());
+    let told = (option::of(".*"), option::of(fault()));
+    (".*", ".*", option::of(name()), status, option::of(finite()), finite(), told).prop_map(
+        |(leg, subject, model, status, queued_ms, took_ms, (note, error))| LegReport {
             leg,
             subject,
             model,
             status,
             queued_ms,
             took_ms,
+            note,
             error,
         },
     )

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 const LOADING: Duration = Duration::from_secs(120);
 const FILMS: &str = "[models.video]\nactor = \"video\"\n";
+const FILMS_IN_BRIEF: &str = "[models.video]\nactor = \"video\"\nframes = 4\nmax_frames = 4\n";
 /// Room for the pictures and the sound of a film.
 const ROOM: &str = "64 MiB";
 /// How far what is heard may be from the truth, in milliseconds.
@@ -39,7 +40,7 @@ struct Said {
 
 async fn brain(models: &[&str]) -> (Brain, Bus) {
     let mut brain = Brain::start_with_room(&models.concat(), &[], ROOM).await;
-    let names: Vec<&str> = [(FILMS, "video"), (EYES, "vision"), (EARS, "whisper")]
+    let names: Vec<&str> = [(FILMS, "video"), (FILMS_IN_BRIEF, "video"), (EYES, "vision"), (EARS, "whisper")]
         .into_iter()
         .filter(|(table, _)| models.contains(table))
         .map(|(_, name)| name)
@@ -122,9 +123,11 @@ async fn what_is_found_comes_before_the_film_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn without_ears_the_pictures_still_answer_and_the_lost_leg_is_told() {
-    let (_brain, bus) = brain(&[FILMS, EYES]).await;
-    let reply = ask(&bus, &question(media("film.mp4"))).await.unwrap();
+async fn without_ears_the_pictures_still_answer_and_what_was_lost_is_told() {
+    let (_brain, bus) = brain(&[FILMS_IN_BRIEF, EYES]).await;
+    let reply = ask(&bus, &Ask { frames: Some(5), ..question(media("film.mp4")) }).await.unwrap();
+    let split = reply.legs.iter().find(|leg| leg.subject.contains(".split.")).unwrap();
+    assert!(split.note.as_ref().is_some_and(|note| note.contains("at most 4 pictures")), "{split:?}");
     assert!(of(&reply, Modality::Image).count() > 0);
     let lost: Vec<_> = reply.legs.iter().filter(|leg| leg.status == Some(LegStatus::Skipped)).collect();
     assert_eq!(lost.len(), 1, "{:?}", reply.legs);

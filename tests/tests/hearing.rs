@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Frame, FrameStream, Target};
-use megabrain_schemas::{FaultKind, LiveSound, Media, Segment, TextFormat, TranscribeReply, TranscribeRequest};
+use megabrain_schemas::{
+    Ask, FaultKind, LegStatus, LiveSound, Media, Segment, TextFormat, TranscribeReply, TranscribeRequest,
+};
 use megabrain_tests::{Brain, media, megabrain, name, said, words};
 
 const WHISPER: &str = "[models.whisper]\nactor = \"speech\"\nweights = \"whisper-tiny.en\"\n";
@@ -166,6 +168,22 @@ async fn live_sound_ends_when_nothing_comes_when_it_is_wrong_and_when_it_is_canc
     let fault = stream.next::<TranscribeRequest>().await.expect("an end").unwrap_err();
     assert_eq!(fault.kind, FaultKind::Cancelled, "{fault}");
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_was_heard_of_a_sound_before_time_was_up_is_told_as_late() {
+    let (_brain, bus) = brain().await;
+    // Half an hour of speech: more than anybody hears in this time.
+    let sound = Media::inline("audio/ogg", media("question-opus.ogg").repeat(400));
+    let ask = Ask { attachments: vec![sound], models: Some(Vec::new()), ..Ask::default() };
+    let reply = bus.call(&Target::Router, &ask, Call::within(Duration::from_secs(12))).await.unwrap();
+    let leg = reply.legs.first().expect("a leg");
+    assert_eq!(leg.status, Some(LegStatus::Late), "{leg:?}");
+    assert!(leg.error.is_some() && reply.legs.len() == 1, "{:?}", reply.legs);
+    let last = reply.evidence.last().expect("what was heard until then");
+    assert!(reply.evidence.iter().all(|item| item.status == LegStatus::Late), "{last:?}");
+    assert!(reply.text.to_lowercase().contains("capital of france"), "{}", reply.text);
+    assert!(last.t1_ms.is_some_and(|end| end > 10_000.0), "{last:?}");
 }
 
 #[tokio::test]

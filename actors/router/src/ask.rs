@@ -1,6 +1,6 @@
 //! How is one question answered? Legs out, evidence in, models asked, answer joined.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -21,6 +21,9 @@ use crate::policy::{Next, Policy, Settled};
 use crate::probe::Probe;
 use crate::prompt::prompt;
 use crate::router::Shared;
+
+/// From the end of the last leg to the answer: what a late model and the bus take to tell of it, and more.
+const TO_TELL: Duration = Duration::from_secs(1);
 
 /// Where frames go while a question is being answered; nowhere if it is not streamed.
 pub(crate) struct Frames {
@@ -107,13 +110,16 @@ impl<'a> Asking<'a> {
         Ok((legs, models))
     }
 
-    /// Attachments get their share of the time; if nobody answers afterwards, all of it.
+    /// Attachments get their share of the time; if nobody answers afterwards, all of it but what it takes to tell of those
+    /// that were late.
     fn evidence_deadline(&self) -> Instant {
-        if self.ask.models.as_ref().is_some_and(Vec::is_empty) {
-            return self.deadline;
-        }
         let left = self.deadline.saturating_duration_since(Instant::now());
-        Instant::now() + left.mul_f64(self.shared.config.evidence_share.clamp(0.05, 1.0))
+        let share = if self.ask.models.as_ref().is_some_and(Vec::is_empty) {
+            left.saturating_sub(TO_TELL.min(left / 5))
+        } else {
+            left.mul_f64(self.shared.config.evidence_share.clamp(0.05, 1.0))
+        };
+        Instant::now() + share
     }
 
     /// What of the evidence does not fit into the shortest context of those who answer.

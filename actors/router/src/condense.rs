@@ -49,7 +49,7 @@ fn rank(item: &Evidence) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use megabrain_schemas::Name;
+    use megabrain_schemas::{LegStatus, Name};
 
     use super::*;
 
@@ -62,6 +62,7 @@ mod tests {
             t1_ms: None,
             text: text.into(),
             confidence,
+            status: LegStatus::Ok,
         }
     }
 

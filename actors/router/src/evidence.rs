@@ -1,7 +1,10 @@
 //! What was found, on the clock of its attachment?
 
-use megabrain_schemas::{AttachmentReply, Evidence, Fault, Modality, Name, SeeReply, Seen, TranscribeReply};
+use megabrain_schemas::{
+    AttachmentReply, Evidence, Fault, LegStatus, Modality, Name, Segment, SeeReply, Seen, TranscribeReply,
+};
 
+use crate::hear::Partly;
 use crate::plan::PlannedLeg;
 
 /// Of a picture's classes, the likeliest counts, and so many at most of those that are likely enough.
@@ -12,30 +15,42 @@ const WORTH_A_WORD: f32 = 0.1;
 pub(crate) const LIKENESS: &str = "looks like: ";
 pub(crate) const WRITING: &str = "text: ";
 
-/// Reads a leg's answer as evidence about attachment number `attachment`.
+/// Reads a leg's answer as evidence about its attachment.
 ///
 /// # Errors
 /// `engine` if the answer is not what its capability promises.
-pub(crate) fn read(leg: &PlannedLeg, attachment: usize, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
-    let mut found = match leg.capability.as_str() {
-        "transcribe" => heard(&leg.model, attachment, leg.read(body)?),
+pub(crate) fn read(leg: &PlannedLeg, body: &[u8]) -> Result<Vec<Evidence>, Fault> {
+    let attachment = leg.attachment;
+    let found = match leg.capability.as_str() {
+        "transcribe" => {
+            let reply: TranscribeReply = leg.read(body)?;
+            heard(&leg.model, attachment, reply.segments)
+        }
         "see" => seen_by(&leg.model, attachment, &leg.read(body)?),
         _ => told(&leg.model, attachment, leg.read(body)?),
     };
-    if let Some(at_ms) = leg.at_ms {
-        found.iter_mut().for_each(|item| shift(item, at_ms));
-    }
-    Ok(found)
+    Ok(on_the_clock(leg, found))
+}
+
+/// What a leg that broke off had heard until then.
+pub(crate) fn until_it_broke_off(leg: &PlannedLeg, partly: Partly, status: LegStatus) -> Vec<Evidence> {
+    let found = heard(&partly.model, leg.attachment, partly.segments);
+    on_the_clock(leg, found.into_iter().map(|item| Evidence { status, ..item }).collect())
 }
 
 /// Puts what was found in a part of a film on the film's clock.
-fn shift(item: &mut Evidence, at_ms: f64) {
-    item.t0_ms = Some(item.t0_ms.unwrap_or(0.0) + at_ms);
-    item.t1_ms = item.t1_ms.map(|t1| t1 + at_ms);
+fn on_the_clock(leg: &PlannedLeg, mut found: Vec<Evidence>) -> Vec<Evidence> {
+    if let Some(at_ms) = leg.at_ms {
+        for item in &mut found {
+            item.t0_ms = Some(item.t0_ms.unwrap_or(0.0) + at_ms);
+            item.t1_ms = item.t1_ms.map(|t1| t1 + at_ms);
+        }
+    }
+    found
 }
 
-fn heard(model: &Name, attachment: usize, reply: TranscribeReply) -> Vec<Evidence> {
-    let segment = |segment: megabrain_schemas::Segment| Evidence {
+fn heard(model: &Name, attachment: usize, segments: Vec<Segment>) -> Vec<Evidence> {
+    let segment = |segment: Segment| Evidence {
         attachment,
         modality: Modality::Audio,
         model: model.clone(),
@@ -43,8 +58,9 @@ fn heard(model: &Name, attachment: usize, reply: TranscribeReply) -> Vec<Evidenc
         t1_ms: Some(segment.t1_ms),
         text: segment.text.trim().to_owned(),
         confidence: segment.confidence,
+        status: LegStatus::Ok,
     };
-    reply.segments.into_iter().map(segment).collect()
+    segments.into_iter().map(segment).collect()
 }
 
 fn seen_by(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
@@ -56,6 +72,7 @@ fn seen_by(model: &Name, attachment: usize, reply: &SeeReply) -> Vec<Evidence> {
         t1_ms: None,
         text,
         confidence,
+        status: LegStatus::Ok,
     };
     reply.results.iter().flat_map(findings).map(timeless).collect()
 }
@@ -82,6 +99,7 @@ fn told(model: &Name, attachment: usize, reply: AttachmentReply) -> Vec<Evidence
         t1_ms: None,
         text,
         confidence: None,
+        status: LegStatus::Ok,
     };
     reply.text.into_iter().map(evidence).collect()
 }

@@ -144,6 +144,7 @@ impl<'a> Gathering<'a> {
                     status: Some(LegStatus::Skipped),
                     queued_ms: None,
                     took_ms: 0.0,
+                    note: None,
                     error: Some(fault.clone()),
                 });
                 self.faults.entry(attachment).or_insert(fault);
@@ -153,7 +154,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn end(&mut self, ended: EndedLeg, frames: &mut Frames) {
-        let EndedLeg { leg, report, outcome } = ended;
+        let EndedLeg { leg, report, outcome, partly } = ended;
         let attachment = leg.attachment;
         let read = outcome.and_then(|body| match self.films.get_mut(&attachment) {
             Some(film) if leg.capability.as_str() == "split" => {
@@ -162,20 +163,20 @@ impl<'a> Gathering<'a> {
                 // It is its parts that yield something.
                 Ok(Vec::new())
             }
-            _ => evidence::read(&leg, attachment, &body),
+            _ => evidence::read(&leg, &body),
         });
-        match read {
-            Ok(items) => {
-                if !items.is_empty() {
-                    self.yielded.insert(attachment);
-                }
-                for item in &items {
-                    frames.send(&AskFrame { evidence: Some(item.clone()), ..AskFrame::default() });
-                }
-                self.found.extend(items);
-            }
-            Err(fault) => drop(self.faults.entry(attachment).or_insert(fault)),
+        let items = read.unwrap_or_else(|fault| {
+            self.faults.entry(attachment).or_insert(fault);
+            let status = report.status.unwrap_or(LegStatus::Failed);
+            partly.map(|partly| evidence::until_it_broke_off(&leg, partly, status)).unwrap_or_default()
+        });
+        if !items.is_empty() {
+            self.yielded.insert(attachment);
         }
+        for item in &items {
+            frames.send(&AskFrame { evidence: Some(item.clone()), ..AskFrame::default() });
+        }
+        self.found.extend(items);
         frames.leg(&report);
         self.reports.push(report);
     }

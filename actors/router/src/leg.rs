@@ -8,6 +8,7 @@ use megabrain_schemas::{Codec, Fault, FaultKind, LegReport, LegStatus, subject};
 use serde::Deserialize;
 
 use crate::fallback::can_be_mended;
+use crate::hear::{Partly, hear};
 use crate::plan::PlannedLeg;
 use crate::router::Shared;
 
@@ -16,6 +17,8 @@ pub(crate) struct EndedLeg {
     pub(crate) leg: PlannedLeg,
     pub(crate) report: LegReport,
     pub(crate) outcome: Result<Bytes, Fault>,
+    /// What was heard before it broke off.
+    pub(crate) partly: Option<Partly>,
 }
 
 /// The report of a leg that has begun.
@@ -27,6 +30,7 @@ pub(crate) fn begun(leg: &PlannedLeg) -> LegReport {
         status: None,
         queued_ms: None,
         took_ms: 0.0,
+        note: None,
         error: None,
     }
 }
@@ -37,9 +41,11 @@ pub(crate) fn ended(leg: &PlannedLeg, began: Instant, outcome: Result<&[u8], &Fa
         Ok(_) => (LegStatus::Ok, None),
         Err(fault) => (status_of(fault), Some(fault.clone())),
     };
+    let told = outcome.ok().and_then(told).unwrap_or_default();
     LegReport {
         status: Some(status),
-        queued_ms: outcome.ok().and_then(queued_ms),
+        queued_ms: told.queued_ms.or(told.timings.map(|timings| timings.queued_ms)),
+        note: told.note,
         took_ms: millis(began.elapsed()),
         error,
         ..begun(leg)
@@ -57,12 +63,9 @@ fn status_of(fault: &Fault) -> LegStatus {
 /// Sends a leg of the work that `root` is about and waits for its end; where a model fails, the next one is tried.
 pub(crate) async fn run(shared: &Shared, root: &Meta, mut leg: PlannedLeg, deadline: Instant) -> EndedLeg {
     let began = Instant::now();
+    let mut partly = None;
     let outcome = loop {
-        let outcome = match shared.place_for_leg(deadline).await {
-            Ok(_place) => shared.bus.call_raw(&leg.subject, leg.payload.clone(), &meta_of(root, &leg, deadline)).await,
-            Err(fault) => Err(fault),
-        };
-        match outcome {
+        match attempt(shared, root, &leg, deadline, &mut partly).await {
             Err(fault) if can_be_mended(&fault) && !leg.others.is_empty() => {
                 tracing::info!(model = %leg.model, kind = %fault.kind, "fell back to the next model");
                 leg.model = leg.others.remove(0);
@@ -76,7 +79,22 @@ pub(crate) async fn run(shared: &Shared, root: &Meta, mut leg: PlannedLeg, deadl
         }
     };
     let report = ended(&leg, began, outcome.as_deref());
-    EndedLeg { leg, report, outcome }
+    EndedLeg { leg, report, outcome, partly }
+}
+
+async fn attempt(
+    shared: &Shared,
+    root: &Meta,
+    leg: &PlannedLeg,
+    deadline: Instant,
+    partly: &mut Option<Partly>,
+) -> Result<Bytes, Fault> {
+    let _place = shared.place_for_leg(deadline).await?;
+    let meta = meta_of(root, leg, deadline);
+    match leg.capability.as_str() {
+        "transcribe" => hear(shared, leg, meta, partly).await,
+        _ => shared.bus.call_raw(&leg.subject, leg.payload.clone(), &meta).await,
+    }
 }
 
 /// How long to wait before the model is asked again, by way of whichever instance takes it: where nothing was done, and
@@ -96,19 +114,22 @@ pub(crate) fn meta_of(root: &Meta, leg: &PlannedLeg, deadline: Instant) -> Meta 
     Meta { leg: Some(leg.path.clone()), deadline: Some(deadline), ..root.clone() }
 }
 
-/// How long the model says that the work waited, wherever its capability puts that.
-fn queued_ms(body: &[u8]) -> Option<f64> {
-    #[derive(Deserialize)]
-    struct Waited {
-        queued_ms: Option<f64>,
-        timings: Option<Timings>,
-    }
-    #[derive(Deserialize)]
-    struct Timings {
-        queued_ms: f64,
-    }
-    let waited: Waited = Codec::detect(None, body).ok()?.decode(body).ok()?;
-    waited.queued_ms.or(waited.timings.map(|timings| timings.queued_ms))
+/// What a model tells of its work, whatever its capability.
+#[derive(Default, Deserialize)]
+struct Told {
+    /// How long the work waited: here, or in `timings`.
+    queued_ms: Option<f64>,
+    timings: Option<Timings>,
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Timings {
+    queued_ms: f64,
+}
+
+fn told(body: &[u8]) -> Option<Told> {
+    Codec::detect(None, body).ok()?.decode(body).ok()
 }
 
 /// Milliseconds, with their fraction.

@@ -14,6 +14,7 @@ mod evidence;
 mod fallback;
 mod forward;
 mod gather;
+mod hear;
 mod leg;
 mod open_asks;
 mod plan;

@@ -186,7 +186,7 @@ fn pack<T: Serialize>(request: &T) -> Result<Bytes, Fault> {
 fn payload_for(capability: &Capability, media: Media, look: Look<'_>) -> Result<Bytes, Fault> {
     let prompt = look.prompt.map(str::to_owned);
     match capability.as_str() {
-        "transcribe" => pack(&TranscribeRequest { audio: media, ..TranscribeRequest::default() }),
+        "transcribe" => pack(&TranscribeRequest { audio: media, stream: true, ..TranscribeRequest::default() }),
         "see" => pack(&SeeRequest { images: vec![media], tasks: None, prompt, top_k: None }),
         "split" => pack(&SplitRequest { video: media, frames: look.frames, fps: None, stream: None }),
         _ => pack(&AttachmentRequest { attachment: media, prompt }),

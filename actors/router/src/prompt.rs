@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use megabrain_schemas::{Evidence, Modality};
+use megabrain_schemas::{Evidence, LegStatus, Modality};
 
 use crate::evidence::LIKENESS;
 
@@ -26,16 +26,15 @@ pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = 
     let mut prompt = String::from("Here is what was found in the attachments.\n");
     for (attachment, items) in &attachments {
         let scenes = scenes(items);
-        if scenes.is_empty() {
-            items.iter().for_each(|item| tell(&mut prompt, item));
-            continue;
-        }
         for (times, scene) in &scenes {
             scene.tell(&mut prompt, *attachment, *times);
         }
-        // What is in no scene.
-        let alone = items.iter().filter(|item| span(item).is_none());
-        alone.for_each(|item| tell(&mut prompt, item));
+        let is_told = |item: &Evidence| !scenes.is_empty() && span(item).is_some();
+        items.iter().filter(|item| !is_told(item)).for_each(|item| tell(&mut prompt, item));
+        if let Some(end) = items.iter().filter(|item| item.status != LegStatus::Ok).filter_map(|item| item.t1_ms).last() {
+            // Writing to a String does not fail.
+            let _ = writeln!(prompt, "[attachment {attachment}] What is said after {} is not known.", clock(end));
+        }
     }
     let _ = write!(prompt, "\n{question}");
     prompt
@@ -132,6 +131,7 @@ mod tests {
             t1_ms: times.map(|(_, to)| to),
             text: text.into(),
             confidence: None,
+            status: LegStatus::Ok,
         }
     }
 

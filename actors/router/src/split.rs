@@ -22,7 +22,7 @@ pub(crate) async fn take_apart(
     let began = Instant::now();
     let outcome = read(shared, root, &leg, deadline, parts).await;
     let report = ended(&leg, began, outcome.as_deref());
-    EndedLeg { leg, report, outcome }
+    EndedLeg { leg, report, outcome, partly: None }
 }
 
 async fn read(

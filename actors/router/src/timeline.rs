@@ -64,7 +64,7 @@ fn merge(evidence: &mut Vec<Evidence>) {
 
 #[cfg(test)]
 mod tests {
-    use megabrain_schemas::Name;
+    use megabrain_schemas::{LegStatus, Name};
 
     use super::*;
 
@@ -77,6 +77,7 @@ mod tests {
             t1_ms: None,
             text: text.into(),
             confidence: Some(confidence),
+            status: LegStatus::Ok,
         }
     }
 

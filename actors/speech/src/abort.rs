@@ -15,7 +15,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use megabrain_schemas::Fault;
-use whisper_rs::{FullParams, WhisperState};
+use whisper_rs::{FullParams, WhisperState, whisper_rs_sys as whisper};
 
 /// Why a transcription ended without a text.
 #[derive(Debug)]
@@ -42,6 +42,9 @@ pub(crate) struct Overseer<'a> {
     pub(crate) is_due: IsDue<'a>,
     /// On how many threads to compute; asked before each graph, which are some hundred a second.
     pub(crate) threads: &'a dyn Fn() -> usize,
+    /// Whether to end with the first segments. whisper.cpp goes on where the last one ended, and a second of silence after
+    /// that takes it as long as thirty of speech.
+    pub(crate) is_one_window: bool,
 }
 
 thread_local! {
@@ -60,11 +63,13 @@ pub(crate) fn full(
 ) -> Result<(), Stop> {
     params.set_n_threads(threads(overseer));
     let asked = ptr::from_ref(overseer).cast_mut().cast::<c_void>();
-    // SAFETY: `ask` takes `asked` for the `Overseer` that it is. It lives until this function returns, the callback is
+    // SAFETY: both callbacks take `asked` for the `Overseer` that it is. It lives until this function returns, they are
     // called only during `full` and only on this thread (ggml asks on the thread that computes the graph).
     unsafe {
         params.set_abort_callback(Some(ask));
         params.set_abort_callback_user_data(asked);
+        params.set_start_encoder_callback(Some(begins));
+        params.set_start_encoder_callback_user_data(asked);
     }
     ASKED.set(asked);
     let outcome = state.full(params, samples);
@@ -83,6 +88,21 @@ unsafe extern "C" fn ask(asked: *mut c_void) -> bool {
     // SAFETY: the caller's promise.
     let overseer = unsafe { *asked.cast::<Overseer<'_>>() };
     (overseer.is_due)()
+}
+
+/// Whether the next window begins.
+///
+/// # Safety
+/// `state` is alive, and `asked` points to a live [`Overseer`].
+unsafe extern "C" fn begins(
+    _: *mut whisper::whisper_context,
+    state: *mut whisper::whisper_state,
+    asked: *mut c_void,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let (overseer, segments) =
+        unsafe { (*asked.cast::<Overseer<'_>>(), whisper::whisper_full_n_segments_from_state(state)) };
+    !overseer.is_one_window || segments == 0
 }
 
 /// As C counts them.

@@ -24,6 +24,9 @@ const FADED: f32 = 0.001;
 /// Speech begins a little before it is known for speech, and ends a little after: 30 ms, as Silero's detector has it.
 const PAD: usize = SAMPLE_RATE * 3 / 100;
 
+/// After a segment's end, speech up to this is its last word's: Whisper often ends a segment in the midst of it.
+const LAST_WORD: usize = SAMPLE_RATE / 2;
+
 /// Whisper's times reach over a joint by no more than this: its silence, and the last syllable before it.
 const REACH: usize = SAMPLE_RATE * 7 / 10;
 
@@ -155,6 +158,18 @@ impl Condensed {
 }
 
 impl Stretch<'_> {
+    /// Whether somebody speaks after this sample of the stretch, for longer than the last word before it may go on.
+    pub(crate) fn goes_on(&self, at: usize) -> bool {
+        if self.sound.speech.is_empty() {
+            return self.place.len().saturating_sub(at) > LAST_WORD;
+        }
+        let begin = self.place.start + at.min(self.place.len());
+        let begin = begin + self.sound.left_out_by(begin);
+        let end = self.place.end + self.sound.left_out_by(self.place.end.saturating_sub(1));
+        let spoken = self.sound.speech.iter().map(|span| span.end.min(end).saturating_sub(span.start.max(begin)));
+        spoken.sum::<usize>() > LAST_WORD
+    }
+
     /// When in the whole it ends: before what is left out after it.
     fn end_ms(&self) -> f64 {
         let end = self.place.end;

@@ -3,7 +3,6 @@
 //! Whisper hears 30 seconds at a time. Each piece is one call of the model, so that segments stream out as they are
 //! ready, and a new thread count or an interruption is seen between two.
 
-use std::iter;
 use std::ops::Range;
 
 use crate::resample::SAMPLE_RATE;
@@ -13,31 +12,33 @@ pub(crate) const WINDOW: usize = 30 * SAMPLE_RATE;
 /// How far back from the end of a window a quiet place is looked for.
 const SEARCH: usize = 10 * SAMPLE_RATE;
 /// No piece but the only one is shorter: a few syllables without their neighbours are heard wrongly.
-const SHORTEST: usize = SAMPLE_RATE;
+pub(crate) const SHORTEST: usize = SAMPLE_RATE;
+/// How far from a segment's end a pause is looked for, and twice as far after it: 300 ms.
+const NEAR: usize = SAMPLE_RATE * 3 / 10;
 /// Resolution of the search: 10 ms.
 const STEP: usize = SAMPLE_RATE / 100;
 /// A pause between words, in steps: 200 ms.
 const PAUSE: usize = 20;
 
-/// Cuts sound into pieces of at most 30 seconds, at the quietest place in the last 10 seconds of each.
-///
-/// The pieces are in order, leave nothing out and do not overlap.
-pub(crate) fn pieces(samples: &[f32]) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    iter::from_fn(move || {
-        let rest = samples.get(start..).filter(|rest| !rest.is_empty())?;
-        let length = if rest.len() <= WINDOW { rest.len() } else { quietest(rest) };
-        let piece = start..start + length;
-        start = piece.end;
-        Some(piece)
-    })
+/// The piece that begins at a sample: at most 30 seconds, to the quietest place in the last 10 of them. `None` past the end.
+pub(crate) fn piece_from(samples: &[f32], start: usize) -> Option<Range<usize>> {
+    let rest = samples.len().checked_sub(start).filter(|rest| *rest > 0)?;
+    if rest <= WINDOW {
+        return Some(start..samples.len());
+    }
+    let latest = WINDOW.min(rest - SHORTEST);
+    Some(start..quietest(samples, start + WINDOW - SEARCH..start + latest))
 }
 
-/// The middle of the quietest pause, counted from the start of `rest`; of equally quiet ones the last.
-fn quietest(rest: &[f32]) -> usize {
-    let latest = WINDOW.min(rest.len() - SHORTEST);
-    let earliest = WINDOW - SEARCH;
-    let energies: Vec<f32> = rest
+/// The quietest place around a sample where something that is said ends, by a clock that is not exact.
+pub(crate) fn pause_near(samples: &[f32], at: usize) -> usize {
+    quietest(samples, at.saturating_sub(NEAR)..(at + 2 * NEAR).min(samples.len()))
+}
+
+/// The middle of the quietest pause within these samples; of equally quiet ones the last. Their end if they are too few.
+fn quietest(samples: &[f32], within: Range<usize>) -> usize {
+    let Range { start: earliest, end: latest } = within;
+    let energies: Vec<f32> = samples
         .get(earliest..latest)
         .unwrap_or_default()
         .chunks_exact(STEP)
@@ -63,6 +64,18 @@ mod tests {
             samples[pause * 16..(pause + 300) * 16].fill(0.0);
         }
         samples
+    }
+
+    fn pieces(samples: &[f32]) -> impl Iterator<Item = Range<usize>> {
+        std::iter::successors(piece_from(samples, 0), |piece| piece_from(samples, piece.end))
+    }
+
+    #[test]
+    fn a_pause_near_a_place_is_found_and_no_other() {
+        let samples = hum(10_000, &[2_000, 4_100]);
+        assert!((4_100..4_400).contains(&(pause_near(&samples, 4_000 * 16) / 16)));
+        assert!((4_100..4_400).contains(&(pause_near(&samples, 4_300 * 16) / 16)));
+        assert!(pause_near(&samples, samples.len()) <= samples.len());
     }
 
     #[test]

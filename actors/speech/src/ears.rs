@@ -176,7 +176,7 @@ impl Ears {
         let length = if is_whole {
             (self.speech_end + MARGIN).min(self.samples.len())
         } else {
-            cut::pieces(&self.samples).next().map_or(0, |piece| piece.len())
+            cut::piece_from(&self.samples, 0).map_or(0, |piece| piece.len())
         };
         let utterance =
             Utterance { samples: self.samples.get(..length).unwrap_or_default().to_vec(), start: self.start };

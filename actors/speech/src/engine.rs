@@ -16,6 +16,7 @@ use crate::cores::Cores;
 use crate::desk::Desk;
 use crate::hear::Transcriber;
 use crate::language::Languages;
+use crate::log;
 use crate::pool::Pool;
 use crate::weights;
 use crate::worker::Worker;
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
 /// # Errors
 /// `Weights`, if the file is missing or not a whole Whisper model.
 pub(crate) fn load(path: &Path, parameters: WhisperContextParameters<'_>) -> Result<WhisperContext, LoadError> {
-    whisper_rs::install_logging_hooks();
+    log::install();
     let refused = |why: &dyn std::fmt::Display| {
         LoadError::Weights(format!(
             "cannot load the weights {}: {why}; `make setup` fetches the starter models, `megabrain pull` any other",

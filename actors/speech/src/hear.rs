@@ -43,6 +43,8 @@ pub(crate) struct Heard {
     pub(crate) text: String,
     pub(crate) language: Option<&'static str>,
     pub(crate) segments: Vec<Segment>,
+    /// Where the last segment ends, in samples of the stretch.
+    pub(crate) end: usize,
     /// Tokens of text, and the time that the model took.
     pub(crate) tokens: usize,
     pub(crate) took: Duration,
@@ -96,6 +98,7 @@ impl Transcriber {
         let place = Place { length: samples.len(), clock };
         for segment in self.state.as_iter() {
             let text = segment.to_str_lossy().map_err(|error| Fault::engine(error.to_string()))?;
+            heard.end = place.sample(segment.end_timestamp());
             let (tokens, confidence) = self.probability(&segment);
             heard.tokens += tokens;
             if text.trim().is_empty() || text.trim() == NOTHING_SAID {

@@ -105,7 +105,7 @@ fn hear(
     let wish = Wish { language, ..task.wish };
     task.pool.with(Length::Short, is_due, |transcriber| {
         let (busy, began) = (task.cores.enter(), Instant::now());
-        let overseer = Overseer { is_due, threads: &|| busy.threads() };
+        let overseer = Overseer { is_due, threads: &|| busy.threads(), is_one_window: false };
         let heard = transcriber.hear(&utterance.samples, wish, &overseer, utterance)?;
         Ok(Heard { took: began.elapsed(), ..heard })
     })

@@ -16,6 +16,7 @@ mod hear;
 mod inbox;
 mod language;
 mod live;
+mod log;
 mod part;
 mod pool;
 mod resample;

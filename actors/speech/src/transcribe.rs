@@ -8,7 +8,7 @@ use crate::abort::{IsDue, Overseer, Stop};
 use crate::collect::Limits;
 use crate::condense::Condensed;
 use crate::cores::Cores;
-use crate::cut::pieces;
+use crate::cut::{SHORTEST, WINDOW, pause_near, piece_from};
 use crate::hear::{Heard, Transcriber, Wish};
 use crate::pool::{Length, Pool};
 
@@ -54,9 +54,11 @@ impl Transcript {
 /// Transcribes; `emit` is called with each segment as soon as its piece is heard.
 pub(crate) fn transcribe(task: &Task<'_>, emit: &mut dyn FnMut(&Segment)) -> Result<Transcript, Stop> {
     let samples = task.sound.samples();
-    let length = if pieces(samples).nth(1).is_some() { Length::Long } else { Length::Short };
+    let length = if samples.len() > WINDOW { Length::Long } else { Length::Short };
     let mut transcript = Transcript { language: task.wish.language, ..Transcript::default() };
-    for piece in pieces(samples) {
+    let mut next = 0;
+    while let Some(piece) = piece_from(samples, next) {
+        next = piece.end;
         let stretch = samples.get(piece.clone()).unwrap_or_default();
         // In silence Whisper hears what is not there.
         if task.limits.is_silent(stretch) {
@@ -66,8 +68,13 @@ pub(crate) fn transcribe(task: &Task<'_>, emit: &mut dyn FnMut(&Segment)) -> Res
         let wish = Wish { language: transcript.language, ..task.wish };
         let heard = task.pool.with(length, task.is_due, |transcriber| {
             let (busy, began) = (task.cores.enter(), Instant::now());
-            let overseer = Overseer { is_due: task.is_due, threads: &|| busy.threads() };
-            let heard = transcriber.hear(stretch, wish, &overseer, &task.sound.stretch(piece.clone()))?;
+            let clock = task.sound.stretch(piece.clone());
+            let overseer = Overseer { is_due: task.is_due, threads: &|| busy.threads(), is_one_window: true };
+            let heard = transcriber.hear(stretch, wish, &overseer, &clock)?;
+            // The model may leave the last sentence to the next window: that begins there, and is thirty seconds again.
+            if clock.goes_on(heard.end) {
+                next = pause_near(samples, piece.start + heard.end).clamp(piece.start + SHORTEST, piece.end);
+            }
             Ok(Heard { took: began.elapsed(), ..heard })
         })?;
         heard.segments.iter().for_each(&mut *emit);

@@ -84,7 +84,9 @@ impl Worker {
         let asked = self.shared.languages.choose(request.language.as_deref())?;
         self.shared.languages.check_translate(request.translate)?;
         let language = asked.or(self.shared.language);
-        let wish = Wish { language, translate: request.translate, words: request.words };
+        // Subtitles are cut between words.
+        let has_words = request.words || request.format != TextFormat::Text;
+        let wish = Wish { language, translate: request.translate, words: has_words };
         let sound = match request.live {
             Some(live) => Sound::Live(live),
             None => {

@@ -57,6 +57,7 @@ fn evidence() -> Evidence {
         t1_ms: Some(10990.0),
         text: "Could you reserve berth forty-two for Friday?".into(),
         confidence: Some(0.9375),
+        status: LegStatus::Ok,
     }
 }
 
@@ -68,6 +69,7 @@ fn heard() -> LegReport {
         status: Some(LegStatus::Ok),
         queued_ms: Some(1.25),
         took_ms: 870.5,
+        note: None,
         error: None,
     }
 }
@@ -80,6 +82,7 @@ fn not_seen() -> LegReport {
         status: Some(LegStatus::Failed),
         queued_ms: None,
         took_ms: 2.5,
+        note: None,
         error: Some(Fault::unavailable("no instance of vision is ready", 500)),
     }
 }
@@ -222,6 +225,7 @@ fn hearing() -> Made<Vec<MessageType>> {
         t1_ms: 3200.5,
         text: "Could you reserve berth forty-two".into(),
         confidence: Some(0.9375),
+        status: LegStatus::Ok,
         words: Vec::new(),
     };
     let word = |t0_ms, t1_ms, text: &str| Word { t0_ms, t1_ms, text: text.into(), confidence: 0.875 };

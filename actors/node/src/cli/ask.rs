@@ -14,7 +14,7 @@ use crate::cli::media::{self, Source};
 use crate::cli::render::{self, BytesAs};
 use crate::cli::{Globals, Usage, ask_summary, output, session, timeline};
 
-/// Ask the brain, with sound, pictures or documents attached.
+/// Ask the brain, with sound, pictures, film or whatever else its models take attached.
 ///
 /// Each attachment goes to a model that takes its kind; what these find is put, with the question, to the models that
 /// answer. Without TEXT, what is heard in the attachments is the question. Ctrl-C cancels everywhere.
@@ -131,7 +131,11 @@ pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<Exit
             return ask_as_json(&bus, &ask, call).await;
         }
         let titles: Vec<String> = args.attach.iter().map(Source::title).collect();
-        let reply = show(&bus, &ask, call, &titles).await?;
+        let places = |number| [format!("attachments[{number}]"), format!("attachment {number}")];
+        let reply = show(&bus, &ask, call, &titles).await.map_err(|error| match error.downcast::<Fault>() {
+            Ok(fault) => media::name_files(fault, &args.attach, places).into(),
+            Err(error) => error,
+        })?;
         args.timeline.as_ref().map_or(Ok(()), |path| timeline::write(path, &reply.evidence, &titles))
     };
     session::until_interrupted(&bus, asking).await?;

@@ -150,6 +150,7 @@ pub(crate) fn outcome(report: &LegReport) -> String {
         .map(|queued| format!(", {} of it queued", format::took(queued)));
     match &report.error {
         Some(error) => format!("{took}: {}", format::harmless(&error.to_string())),
+        None if let Some(note) = &report.note => format!("{took}: {}", format::harmless(note)),
         None => format!("{took}{}", queued.unwrap_or_default()),
     }
 }
@@ -183,6 +184,7 @@ mod tests {
             status: None,
             queued_ms: None,
             took_ms: 870.0,
+            note: None,
             error: None,
         }
     }

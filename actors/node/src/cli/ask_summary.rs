@@ -53,7 +53,7 @@ fn answer_block(answer: &Answer, width: Option<usize>) -> String {
 }
 
 fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
-    let mut table = Table::new(&["attachment", "time", "modality", "model", "#confidence", "evidence"]);
+    let mut table = Table::new(&["attachment", "time", "modality", "model", "#confidence", "leg", "evidence"]);
     for item in evidence {
         let title = titles.get(item.attachment).cloned().unwrap_or_else(|| item.attachment.to_string());
         let modality = match item.modality {
@@ -67,6 +67,7 @@ fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
             modality.to_owned(),
             item.model.to_string(),
             item.confidence.map(|confidence| format!("{confidence:.2}")).unwrap_or_default(),
+            if item.status == LegStatus::Ok { String::new() } else { word(item.status).to_owned() },
             item.text.trim().to_owned(),
         ]);
     }
@@ -74,7 +75,7 @@ fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
 }
 
 fn leg_table(legs: &[LegReport]) -> Table {
-    let mut table = Table::new(&["leg", "subject", "model", "status", "#queued", "#took", "error"]);
+    let mut table = Table::new(&["leg", "subject", "model", "status", "#queued", "#took", "note"]);
     for leg in legs {
         table.row([
             leg.leg.clone(),
@@ -83,7 +84,7 @@ fn leg_table(legs: &[LegReport]) -> Table {
             leg.status.map(|status| format!("{} {}", mark_of(status), word(status))).unwrap_or_default(),
             leg.queued_ms.map(format::took).unwrap_or_default(),
             format::took(leg.took_ms),
-            leg.error.as_ref().map(ToString::to_string).unwrap_or_default(),
+            leg.error.as_ref().map(ToString::to_string).or(leg.note.clone()).unwrap_or_default(),
         ]);
     }
     table
@@ -119,6 +120,7 @@ mod tests {
             t1_ms: Some(10_990.0),
             text: " And so. ".into(),
             confidence: Some(0.943),
+            status: LegStatus::Ok,
         };
         let expected = "time             modality  model    confidence  evidence\n\
                         00:00.0-00:11.0  audio     whisper        0.94  And so.";
@@ -134,6 +136,7 @@ mod tests {
             status: Some(LegStatus::Ok),
             queued_ms: Some(1.0),
             took_ms: 870.0,
+            note: None,
             error: None,
         };
         let expected = "leg  subject                   model    status  queued    took\n\

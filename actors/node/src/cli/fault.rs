@@ -99,16 +99,20 @@ fn hint(fault: &Fault) -> Option<String> {
         None => "try again".to_owned(),
     };
     match fault.kind {
-        FaultKind::InvalidRequest => Some("--help after the command shows what it takes".into()),
+        // What is wrong with a file, help cannot cure.
+        FaultKind::InvalidRequest => {
+            fault.message.contains('`').then(|| "--help after the command shows what it takes".into())
+        }
         FaultKind::NotFound => {
             let of_blob =
                 fault.message.contains("blob").then_some("what is stored as a blob is gone when its life is over");
             Some(of_blob.unwrap_or("`megabrain models` lists the models").into())
         }
-        FaultKind::TooLarge => Some(
+        FaultKind::TooLarge if fault.message.contains("by reference") => Some(
             "`megabrain ask --attach FILE` sends large files by reference; the limit is max_payload in nats.conf"
                 .into(),
         ),
+        FaultKind::TooLarge => Some("give less at once, or raise the limit in the brain file".into()),
         FaultKind::Overloaded => Some(format!("nothing was done: {again}")),
         FaultKind::DeadlineExceeded => {
             Some("give it more time, with --deadline (--timeout for `req`), or ask for less".into())
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn every_kind_that_a_person_can_act_on_has_a_hint() {
         for kind in FaultKind::ALL {
-            assert_eq!(hint(&Fault::new(kind, "x")).is_none(), kind == FaultKind::Cancelled, "{kind}");
+            assert_eq!(hint(&Fault::new(kind, "`x`")).is_none(), kind == FaultKind::Cancelled, "{kind}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use megabrain_bus::Bus;
-use megabrain_schemas::{BlobRef, Media};
+use megabrain_schemas::{BlobRef, Fault, Media};
 
 use crate::cli::Usage;
 
@@ -83,6 +83,24 @@ fn unknown(path: &Path) -> Usage {
     ))
 }
 
+/// A fault with the names of the files beside their numbers; `places` says how it tells of number so and so.
+pub(crate) fn name_files<const N: usize>(
+    mut fault: Fault,
+    sources: &[Source],
+    places: impl Fn(usize) -> [String; N],
+) -> Fault {
+    // One file needs no name.
+    for (number, source) in sources.iter().enumerate().filter(|_| sources.len() > 1) {
+        for place in places(number) {
+            for end in [" ", ":"] {
+                let named = format!("{place} ({}){end}", source.title());
+                fault.message = fault.message.replace(&format!("{place}{end}"), &named);
+            }
+        }
+    }
+    fault
+}
+
 /// The media type by the file's extension, else by its first bytes.
 fn media_type(path: &Path, bytes: &[u8]) -> Option<String> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -139,6 +157,21 @@ mod tests {
         assert_eq!(told("picture", b"\x89PNG\r\n\x1a\n").as_deref(), Some("image/png"));
         assert_eq!(told("picture.dat", b"\xff\xd8\xff\xe0").as_deref(), Some("image/jpeg"));
         assert_eq!(told("mystery", b"mystery"), None);
+    }
+
+    #[test]
+    fn a_fault_names_the_file_that_it_is_about() {
+        let sources = ["cat.jpg", "folder/torn.png"].map(|file| file.parse().unwrap());
+        let named = |message: &str, sources: &[Source]| {
+            let places = |number| [format!("attachment {number}"), format!("attachments[{number}]")];
+            name_files(Fault::invalid(message), sources, places).message
+        };
+        assert_eq!(named("attachments[1] is empty", &sources), "attachments[1] (torn.png) is empty");
+        assert_eq!(
+            named("none: attachment 0: images[1]: a; attachment 1: b", &sources),
+            "none: attachment 0 (cat.jpg): images[1]: a; attachment 1 (torn.png): b"
+        );
+        assert_eq!(named("attachment 0: no picture", &sources[..1]), "attachment 0: no picture");
     }
 
     #[test]

@@ -134,12 +134,15 @@ fn bar(item: &Evidence, scale: &Scale, y: f64) -> Group {
     let when = format::span(item.t0_ms, item.t1_ms);
     let sure = item.confidence.map(|confidence| format!(" ({confidence:.2})")).unwrap_or_default();
     let class = if timed.is_some() { kind.to_owned() } else { format!("{kind} whole") };
+    // The surer, the fuller.
+    let fill = f64::from(item.confidence.unwrap_or(1.0).clamp(0.0, 1.0)).mul_add(0.8, 0.2);
     let shape = Rectangle::new().set("x", left).set("y", y).set("width", width).set("height", BAR).set("rx", 4);
-    Group::new().set("class", class).add(Title::new(format!("{when} {words}{sure}").trim())).add(shape).add(text(
-        &fitting(&words, width - 8.0),
-        left + 5.0,
-        y + BAR * 0.67,
-    ))
+    let shape = shape.set("fill-opacity", (fill * 100.0).round() / 100.0);
+    // An inner picture hides what is wider than itself.
+    let inner = SVG::new().set("x", left).set("y", y).set("width", (width - 4.0).max(0.0)).set("height", BAR);
+    let words_of_bar = inner.add(text(&fitting(&words, width - 8.0), 5.0, BAR * 0.67));
+    let pointed_at = Title::new(format!("{when} {words}{sure}").trim());
+    Group::new().set("class", class).add(pointed_at).add(shape).add(words_of_bar)
 }
 
 fn marks(scale: &Scale, height: f64) -> Group {
@@ -149,7 +152,9 @@ fn marks(scale: &Scale, height: f64) -> Group {
         let x = scale.x(time);
         let line = Line::new().set("class", "axis").set("x1", x).set("x2", x);
         let line = line.set("y1", MARGIN + AXIS - 10.0).set("y2", height - MARGIN);
-        let label = text(&format::clock(time), x, MARGIN + 14.0).set("class", "mark").set("text-anchor", "middle");
+        // The last one must not stand out over the edge.
+        let anchor = if x > WIDTH - 3.0 * MARGIN { "end" } else { "middle" };
+        let label = text(&format::clock(time), x, MARGIN + 14.0).set("class", "mark").set("text-anchor", anchor);
         group.add(line).add(label)
     })
 }
@@ -172,7 +177,7 @@ fn fitting(words: &str, width: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use megabrain_schemas::Name;
+    use megabrain_schemas::{LegStatus, Name};
 
     use super::*;
 
@@ -185,6 +190,7 @@ mod tests {
             t1_ms: times.map(|(_, to)| to),
             text: text.into(),
             confidence: Some(0.5),
+            status: LegStatus::Ok,
         }
     }
 
