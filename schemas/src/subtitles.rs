@@ -7,6 +7,7 @@ use crate::Segment;
 /// Letters of a line, and lines of a cue: as Netflix' Timed Text Style Guide has it for most languages.
 const LINE: usize = 42;
 const LINES: usize = 2;
+const MOST: usize = LINE * LINES;
 
 /// What is shown at once.
 struct Cue {
@@ -40,11 +41,12 @@ pub(crate) fn vtt(segments: &[Segment]) -> String {
 /// A segment as one cue or, where that would be too long, as several of about the same length.
 fn cues(segment: &Segment) -> Vec<Cue> {
     let words = words(segment);
-    let letters: usize = words.iter().map(|word| word.text.chars().count()).sum();
-    let least = letters / letters.div_ceil(LINE * LINES).max(1);
+    let all: usize = words.iter().map(|word| letters(&word.text)).sum();
+    let fair = all / all.div_ceil(MOST).max(1);
+    let sentences = to_the_end(&words);
     let mut cues: Vec<Cue> = Vec::new();
-    for word in words {
-        match cues.last_mut().filter(|cue| has_room(&cue.text, &word.text, least)) {
+    for (word, sentence) in words.into_iter().zip(sentences) {
+        match cues.last_mut().filter(|cue| has_room(&cue.text, letters(&word.text), sentence, fair)) {
             Some(cue) => {
                 cue.text.push_str(&word.text);
                 cue.t1_ms = word.t1_ms;
@@ -65,11 +67,35 @@ fn cues(segment: &Segment) -> Vec<Cue> {
     cues
 }
 
-/// True if a cue goes on with this word: until it is as long as the others, or a sentence ends in its second half.
-fn has_room(text: &str, word: &str, least: usize) -> bool {
-    let (length, more) = (text.chars().count(), word.trim_end().chars().count());
-    let ends = text.trim_end().ends_with(['.', '?', '!', '。', '？', '！']);
-    length < least && length + more <= LINE * LINES && !(ends && 2 * length >= least && least >= LINE)
+/// True if a cue goes on with a word: until it has its fair share of letters, or further to the end of a sentence; where
+/// one ended in its second half, it is long enough.
+fn has_room(text: &str, word: usize, sentence: usize, fair: usize) -> bool {
+    let length = letters(text);
+    let is_enough = length >= fair || (ends_sentence(text) && 2 * length >= fair && fair >= LINE);
+    length + word <= MOST && (!is_enough || (!ends_sentence(text) && length + sentence <= MOST))
+}
+
+/// For each word, the letters from there to the end of its sentence.
+fn to_the_end(words: &[Cue]) -> Vec<usize> {
+    let mut left = 0;
+    let mut from_the_last: Vec<usize> = words
+        .iter()
+        .rev()
+        .map(|word| {
+            left = if ends_sentence(&word.text) { letters(&word.text) } else { left + letters(&word.text) };
+            left
+        })
+        .collect();
+    from_the_last.reverse();
+    from_the_last
+}
+
+fn ends_sentence(text: &str) -> bool {
+    text.trim_end().ends_with(['.', '?', '!', '。', '？', '！'])
+}
+
+fn letters(text: &str) -> usize {
+    text.chars().count()
 }
 
 /// The words of a segment with the blank that follows each, and their times: as they were heard, or in proportion to their
@@ -167,8 +193,8 @@ mod tests {
             told,
             [
                 "In winter the lake is frozen, and\nchildren walk across it to school.",
-                "In summer there is a boat, which\nthe teacher rows when the wind",
-                "is not too strong, and then all are late.",
+                "In summer there is a boat,\nwhich the teacher rows when the",
+                "wind is not too strong,\nand then all are late.",
             ]
         );
         assert!(told.iter().flat_map(|cue| cue.lines()).all(|line| line.chars().count() <= LINE));
@@ -195,12 +221,10 @@ mod tests {
     #[test]
     fn writing_without_blanks_is_cut_between_its_words() {
         let text = "你好".repeat(60);
-        let word = |at: usize| crate::Word {
-            t0_ms: at as f64,
-            t1_ms: at as f64 + 1.0,
-            text: "你好".into(),
-            confidence: 0.9,
-        };
+        let word =
+            |at: usize| crate::Word {
+                t0_ms: at as f64, t1_ms: at as f64 + 1.0, text: "你好".into(), confidence: 0.9
+            };
         let cues = cues(&Segment { words: (0..60).map(word).collect(), ..said(0.0, 60.0, &text) });
         assert_eq!(cues.iter().map(|cue| cue.text.chars().count()).collect::<Vec<_>>(), [60, 60]);
     }

@@ -1,7 +1,7 @@
 //! What was found, on the clock of its attachment?
 
 use megabrain_schemas::{
-    AttachmentReply, Evidence, Fault, LegStatus, Modality, Name, Segment, SeeReply, Seen, TranscribeReply,
+    AttachmentReply, Evidence, Fault, LegStatus, Modality, Name, SeeReply, Seen, Segment, TranscribeReply,
 };
 
 use crate::hear::Partly;

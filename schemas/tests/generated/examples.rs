@@ -225,7 +225,6 @@ fn hearing() -> Made<Vec<MessageType>> {
         t1_ms: 3200.5,
         text: "Could you reserve berth forty-two".into(),
         confidence: Some(0.9375),
-        status: LegStatus::Ok,
         words: Vec::new(),
     };
     let word = |t0_ms, t1_ms, text: &str| Word { t0_ms, t1_ms, text: text.into(), confidence: 0.875 };
