@@ -6,33 +6,11 @@ import wave
 
 import openai
 import pytest
-from brain import ROOT, Brain
+from brain import ROOT
 
 MEDIA = ROOT / "tests" / "media"
 QUESTION = MEDIA / "question.wav"
 CHAT = {"model": "fast", "messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 8, "temperature": 0}
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory):
-    models = """
-        [models.fast]
-        actor = "llm"
-        weights = "smollm2-135m"
-        [models.whisper]
-        actor = "speech"
-        weights = "whisper-tiny.en"
-        [models.voice]
-        actor = "voice"
-        weights = { model = "voice-joe", config = "voice-joe-config" }
-        [models.echo]
-        actor = "echo"
-        [router]
-        answer = ["fast"]
-    """
-    brain = Brain(tmp_path_factory.mktemp("doors"), models)
-    yield brain
-    brain.stop()
 
 
 @pytest.fixture
@@ -43,7 +21,7 @@ def client(doors):
 
 def test_the_models_are_listed(client):
     ids = [model.id for model in client.models.list()]
-    assert {"brain", "fast", "whisper", "voice", "echo"} <= set(ids)
+    assert {"brain", "fast", "whisper", "voice", "embed", "echo"} <= set(ids)
     assert client.models.retrieve("fast").id == "fast"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-4o")
@@ -63,7 +41,8 @@ def test_a_chat_is_answered_whole_and_in_chunks(client):
 
 
 def test_the_clients_own_helper_reads_a_stream(client):
-    with client.chat.completions.stream(**CHAT) as stream:
+    # An answer that is cut off is an error to this helper: it ends with its first sentence.
+    with client.chat.completions.stream(**CHAT | {"max_tokens": 64, "stop": ["."]}) as stream:
         text = "".join(event.delta for event in stream if event.type == "content.delta")
         assert stream.get_final_completion().choices[0].message.content == text != ""
 
@@ -144,6 +123,28 @@ def test_what_is_spoken_is_heard_again(client):
     assert "capital of France" in heard.text
     opus = client.audio.speech.create(model="voice", voice="joe", input="Yes.", response_format="opus")
     assert opus.content.startswith(b"OggS") and opus.response.headers["content-type"] == "audio/ogg"
+
+
+def test_texts_become_vectors_in_either_encoding(client):
+    texts = ["a berth for Friday", "a place for my boat", "the cat sleeps"]
+    # Where nothing is said, the client asks for base64.
+    compact = client.embeddings.create(model="text-embedding-3-small", input=texts)
+    plain = client.embeddings.create(model="embed", input=texts, encoding_format="float")
+    assert [one.index for one in compact.data] == [0, 1, 2] and len(compact.data[0].embedding) == 384
+    for one, other in zip(compact.data, plain.data, strict=True):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-5)
+    boat, place, cat = (one.embedding for one in plain.data)
+    assert alike(boat, place) > alike(boat, cat)
+    assert compact.usage == plain.usage and plain.usage.total_tokens > 9
+    assert client.embeddings.create(model="embed", input="one text").data[0].embedding
+    with pytest.raises(openai.BadRequestError, match="empty"):
+        client.embeddings.create(model="embed", input=["a", ""])
+    with pytest.raises(openai.BadRequestError, match="dimensions"):
+        client.embeddings.create(model="embed", input="a", dimensions=64)
+
+
+def alike(one, other):
+    return sum(a * b for a, b in zip(one, other, strict=True))
 
 
 def test_what_a_brain_cannot_do_is_an_error_of_the_right_class(client):

@@ -108,6 +108,8 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For whoever says the same in other words.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use megabrain_schemas::{EmbedRequest, Request as _};
 use serde_json::{Map, Value, json};
@@ -73,6 +76,19 @@ fn settings(options: Map<String, Value>) -> Result<Settings, ApiError> {
     };
     options.finish(&HARMLESS_OPTIONS)?;
     Ok(settings)
+}
+
+/// Errors as Ollama's clients read them: `{"error": "…"}`.
+pub(crate) async fn with_plain_errors(request: Request, next: Next) -> Response {
+    let is_ollamas = request.uri().path().starts_with("/api/");
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<ApiError>() {
+        Some(error) if is_ollamas => {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            response.map(|_| Body::from(json!({ "error": error.message() }).to_string()))
+        }
+        _ => response,
+    }
 }
 
 /// `POST /api/chat`

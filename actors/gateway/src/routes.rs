@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -64,6 +64,7 @@ pub(crate) fn routes(doors: Shared) -> Router {
         ))
         .layer(allowing(doors.access.origins()))
         .layer(from_fn_with_state(doors.clone(), admit::check_origin))
+        .layer(from_fn(ollama::with_plain_errors))
         .layer(from_fn_with_state(doors.clone(), admit::count))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(map_response(plain_content))
