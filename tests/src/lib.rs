@@ -8,6 +8,7 @@
     reason = "a harness fails by panicking"
 )]
 
+mod doors;
 mod server;
 mod words;
 mod works;
@@ -23,6 +24,7 @@ use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use doors::{Doors, conversation, error, text_of};
 pub use server::Server;
 pub use words::{words, wrong};
 pub use works::Works;

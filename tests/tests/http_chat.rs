@@ -1,75 +1,25 @@
 //! How does a conversation go over HTTP, and what becomes of it when its client leaves?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
-use megabrain_tests::{Brain, presence};
-use reqwest::{Client, Response};
+use megabrain_tests::{Doors, conversation, error, name, presence, text_of};
 use serde_json::{Value, json};
 
 const MODELS: &str = "[models.fast]\nactor = \"llm\"\nweights = \"smollm2-135m\"\nslots = 2\n\
     [models.echo]\nactor = \"echo\"\n[router]\nanswer = [\"fast\"]\n";
 const LIMIT: Duration = Duration::from_secs(90);
 
-struct Doors {
-    brain: Brain,
-    url: String,
-    client: Client,
-}
-
-impl Doors {
-    async fn open() -> Self {
-        let mut brain = Brain::start(MODELS).await;
-        brain.ready(&["fast", "echo"], LIMIT).await;
-        let url = brain.http().await;
-        Self { brain, url, client: Client::new() }
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Response {
-        self.client.post(format!("{}{path}", self.url)).json(body).send().await.unwrap()
-    }
-
-    async fn answer(&self, path: &str, body: &Value) -> Value {
-        let response = self.post(path, body).await;
-        let status = response.status();
-        let answer = response.json().await.unwrap();
-        assert_eq!(status, 200, "{answer}");
-        answer
-    }
-
-    /// The events of a stream: what stands behind `data: `, comments left out.
-    async fn events(&self, path: &str, body: &Value) -> Vec<String> {
-        let response = self.post(path, body).await;
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let text = response.text().await.unwrap();
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
-    }
-
-    async fn refusal(&self, body: &Value) -> (u16, String) {
-        let response = self.post("/v1/chat/completions", body).await;
-        let status = response.status().as_u16();
-        let body: Value = response.json().await.unwrap();
-        (status, body["error"]["message"].as_str().unwrap().to_owned())
-    }
-}
-
-fn chat(model: &str, more: &Value) -> Value {
-    let mut body = json!({
-        "model": model, "messages": [{ "role": "user", "content": "Name a colour." }],
-        "max_tokens": 8, "temperature": 0,
-    });
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
+async fn open() -> Doors {
+    Doors::open(MODELS, &["fast", "echo"], LIMIT).await
 }
 
 #[tokio::test]
 async fn the_same_answer_comes_whole_in_chunks_and_by_every_door() {
-    let doors = Doors::open().await;
-    let whole = doors.answer("/v1/chat/completions", &chat("fast", &json!({}))).await;
+    let doors = open().await;
+    let whole = doors.answer("/v1/chat/completions", &conversation("fast", &json!({}))).await;
     let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(!text.is_empty());
     let usage = &whole["usage"];
@@ -80,11 +30,8 @@ async fn the_same_answer_comes_whole_in_chunks_and_by_every_door() {
     assert_eq!((&whole["object"], &whole["model"]), (&json!("chat.completion"), &json!("fast")));
 
     let options = json!({ "stream": true, "stream_options": { "include_usage": true } });
-    let mut events = doors.events("/v1/chat/completions", &chat("fast", &options)).await;
-    assert_eq!(events.pop().unwrap(), "[DONE]");
-    let chunks: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
-    let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
-    assert_eq!(said, text);
+    let chunks = doors.chunks("/v1/chat/completions", &conversation("fast", &options)).await;
+    assert_eq!(text_of(&chunks), text);
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let last = chunks.last().unwrap();
     assert_eq!((&last["choices"], &last["usage"]), (&json!([]), usage));
@@ -94,9 +41,8 @@ async fn the_same_answer_comes_whole_in_chunks_and_by_every_door() {
     assert_eq!(doors.answer("/v1/completions", &prompt).await["choices"][0]["text"], text);
     let mut streamed = prompt.clone();
     streamed["stream"] = true.into();
-    let events = doors.events("/v1/completions", &streamed).await;
-    let texts = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    let said: String = texts.filter_map(|chunk| Some(chunk["choices"][0]["text"].as_str()?.to_owned())).collect();
+    let chunks = doors.chunks("/v1/completions", &streamed).await;
+    let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["text"].as_str()).collect();
     assert_eq!(said, text);
 
     let input =
@@ -140,25 +86,17 @@ async fn the_same_answer_comes_whole_in_chunks_and_by_every_door() {
 
 #[tokio::test]
 async fn without_a_model_a_client_can_be_tried_on_an_echo() {
-    let mut brain = Brain::start("[models.echo]\nactor = \"echo\"\n").await;
-    brain.ready(&["echo"], LIMIT).await;
-    let doors = Doors { url: brain.http().await, brain, client: Client::new() };
-    let end = Instant::now() + LIMIT;
-    // The doors hear of a model once a second.
-    while !doors.client.get(format!("{}/v1/models/echo", doors.url)).send().await.unwrap().status().is_success() {
-        assert!(Instant::now() < end, "{}", doors.brain.log());
-    }
-    let whole = doors.answer("/v1/chat/completions", &chat("echo", &json!({}))).await;
+    let doors = Doors::open("[models.echo]\nactor = \"echo\"\n", &["echo"], LIMIT).await;
+    let whole = doors.answer("/v1/chat/completions", &conversation("echo", &json!({}))).await;
     assert_eq!(whole["choices"][0]["message"]["content"], "Name a colour.");
-    let events = doors.events("/v1/chat/completions", &chat("echo", &json!({ "stream": true }))).await;
-    let chunks: Vec<Value> = events.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
+    let chunks = doors.chunks("/v1/chat/completions", &conversation("echo", &json!({ "stream": true }))).await;
     let said: Vec<&str> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(said, ["", "Name ", "a ", "colour."]);
 }
 
 #[tokio::test]
 async fn the_brain_takes_attachments_and_what_was_said_before() {
-    let doors = Doors::open().await;
+    let doors = open().await;
     let hidden = STANDARD.encode(r#"{"text":"the password is swordfish"}"#);
     let file = json!({ "type": "file", "file": { "file_data": format!("data:application/x-megabrain-echo;base64,{hidden}") } });
     let body = |stream: bool| {
@@ -176,12 +114,10 @@ async fn the_brain_takes_attachments_and_what_was_said_before() {
     let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
     assert_eq!(whole["megabrain"]["evidence"][0]["text"], "the password is swordfish");
     assert_eq!(whole["megabrain"]["model"], "fast");
-    let events = doors.events("/v1/chat/completions", &body(true)).await;
-    let chunks: Vec<Value> = events.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
+    let chunks = doors.chunks("/v1/chat/completions", &body(true)).await;
     let found = chunks.iter().filter_map(|chunk| chunk["megabrain"]["evidence"]["text"].as_str()).collect::<Vec<_>>();
     assert_eq!(found, ["the password is swordfish"]);
-    let said: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
-    assert_eq!(said, text);
+    assert_eq!(text_of(&chunks), text);
     // What was said before is read, too: the prompt is longer by it.
     let mut short = body(false);
     short["messages"].as_array_mut().unwrap().drain(..3);
@@ -191,34 +127,34 @@ async fn the_brain_takes_attachments_and_what_was_said_before() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_with_the_right_status() {
-    let doors = Doors::open().await;
+    let doors = open().await;
     let picture = json!({ "messages": [{ "role": "user", "content": [
         { "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } }] }] });
     for (body, status, told) in [
-        (chat("gpt-4", &json!({})), 404, "gpt-4"),
-        (chat("no.such/model", &json!({})), 404, "no.such/model"),
-        (chat("fast", &json!({ "logit_bias": { "1": 1 } })), 400, "`logit_bias`"),
-        (chat("fast", &json!({ "temperature": 7 })), 400, "temperature"),
-        (chat("fast", &json!({ "max_tokens": 0 })), 400, "max_tokens"),
-        (chat("fast", &json!({ "stream": true, "max_tokens": 0 })), 400, "max_tokens"),
-        (chat("gpt-4", &json!({ "stream": true })), 404, "gpt-4"),
-        (chat("fast", &picture), 400, "`brain`"),
-        (chat("brain", &picture), 400, "image/png"),
+        (conversation("gpt-4", &json!({})), 404, "gpt-4"),
+        (conversation("no.such/model", &json!({})), 404, "no.such/model"),
+        (conversation("fast", &json!({ "logit_bias": { "1": 1 } })), 400, "`logit_bias`"),
+        (conversation("fast", &json!({ "temperature": 7 })), 400, "temperature"),
+        (conversation("fast", &json!({ "max_tokens": 0 })), 400, "max_tokens"),
+        (conversation("fast", &json!({ "stream": true, "max_tokens": 0 })), 400, "max_tokens"),
+        (conversation("gpt-4", &json!({ "stream": true })), 404, "gpt-4"),
+        (conversation("fast", &picture), 400, "`brain`"),
+        (conversation("brain", &picture), 400, "image/png"),
         (json!({ "model": "brain", "messages": [{ "role": "assistant", "content": "x" }] }), 400, "the user's"),
     ] {
-        let (got, message) = doors.refusal(&body).await;
+        let (got, _, message) = error(doors.post("/v1/chat/completions", &body).await).await;
         assert!(got == status && message.contains(told), "{body}: {got} {message}");
     }
     let vectors = doors.post("/v1/embeddings", &json!({ "model": "echo", "input": "a" })).await;
     assert_eq!(vectors.status(), 404, "it does not embed");
-    let late = doors.client.post(format!("{}/v1/chat/completions", doors.url)).header("megabrain-deadline-ms", "1");
-    let late = late.json(&chat("fast", &json!({ "max_tokens": 500 }))).send().await.unwrap();
-    assert_eq!(late.status(), 504);
+    let late = doors.to("/v1/chat/completions", &conversation("fast", &json!({ "max_tokens": 500 })));
+    let late = late.header("megabrain-deadline-ms", "1").send().await.unwrap();
+    assert_eq!(error(late).await.0, 504);
 }
 
 /// A story that takes longer than the test.
 fn story(stream: bool) -> Value {
-    chat(
+    conversation(
         "fast",
         &json!({ "max_tokens": 1900, "stream": stream,
         "messages": [{ "role": "user", "content": "Write a long story about the sea." }] }),
@@ -227,10 +163,10 @@ fn story(stream: bool) -> Value {
 
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_work_with_it() {
-    let doors = Doors::open().await;
+    let doors = open().await;
     let bus = doors.brain.client().await;
     for stream in [true, false] {
-        let request = doors.client.post(format!("{}/v1/chat/completions", doors.url)).json(&story(stream)).send();
+        let request = doors.to("/v1/chat/completions", &story(stream)).send();
         let running = tokio::spawn(async move {
             let response = request.await.unwrap();
             let mut body = response.bytes_stream();
@@ -247,19 +183,19 @@ async fn a_client_that_leaves_takes_its_work_with_it() {
         }
         println!("stream {stream}: the slot is seen to be free after {:?}", left.elapsed());
     }
-    let page = doors.client.get(format!("{}/metrics", doors.url)).send().await.unwrap().text().await.unwrap();
+    let page = doors.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(page.contains("megabrain_http_requests_total{route=\"/v1/chat/completions\",status=\"499\"} 1"), "{page}");
     assert!(page.contains("megabrain_http_open_requests{route=\"/v1/chat/completions\"} 0"), "{page}");
 }
 
 #[tokio::test]
 async fn a_work_that_is_named_can_be_cancelled_and_its_stream_says_so() {
-    let doors = Doors::open().await;
+    let doors = open().await;
     let bus = doors.brain.client().await;
-    let request = doors.client.post(format!("{}/v1/chat/completions", doors.url)).header("megabrain-work", "my-story");
-    let response = request.json(&story(true)).send().await.unwrap();
+    let request = doors.to("/v1/chat/completions", &story(true)).header("megabrain-work", "my-story");
+    let response = request.send().await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "my-story");
-    bus.cancel(&megabrain_tests::name("my-story"));
+    bus.cancel(&name("my-story"));
     let text = response.text().await.unwrap();
     let errors: Vec<Value> = text
         .lines()
@@ -272,9 +208,9 @@ async fn a_work_that_is_named_can_be_cancelled_and_its_stream_says_so() {
 
 #[tokio::test]
 async fn a_brain_that_stops_lets_a_stream_come_to_its_end() {
-    let mut doors = Doors::open().await;
+    let mut doors = open().await;
     let response =
-        doors.post("/v1/chat/completions", &chat("fast", &json!({ "stream": true, "max_tokens": 40 }))).await;
+        doors.post("/v1/chat/completions", &conversation("fast", &json!({ "stream": true, "max_tokens": 40 }))).await;
     let reading = tokio::spawn(response.text());
     tokio::task::spawn_blocking(move || assert!(doors.brain.stop().success())).await.unwrap();
     let text = reading.await.unwrap().unwrap();

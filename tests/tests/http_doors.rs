@@ -1,11 +1,9 @@
 //! Who gets in by HTTP, what is told of the brain there, and what is refused?
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
-use megabrain_tests::{Brain, Server, megabrain, said};
-use reqwest::{Client, Response, StatusCode};
+use megabrain_tests::{Brain, Server, error, megabrain, said};
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,15 +14,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn get(url: String) -> (u16, Value) {
     let response = Client::new().get(url).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
-}
-
-/// The error of an answer that is one, in OpenAI's shape.
-async fn error(response: Response) -> (u16, String, String) {
-    let status = response.status().as_u16();
-    let body: Value = response.json().await.unwrap();
-    let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();
-    assert!(!text("type").is_empty(), "{body}");
-    (status, text("code"), text("message"))
 }
 
 #[tokio::test]
