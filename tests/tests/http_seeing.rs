@@ -43,12 +43,13 @@ fn text(answer: &Value) -> String {
 async fn a_model_with_eyes_is_shown_the_pictures_of_each_message_by_every_door() {
     let doors = Doors::open(SEEING, &["writer"], LIMIT).await;
     let (red, blue) = (picture([0, 0, 255]), picture([255, 0, 0]));
-    let seen = doors.answer("/v1/chat/completions", &chat("writer", &[user(QUESTION, &[red.clone()])])).await;
+    let seen =
+        doors.answer("/v1/chat/completions", &chat("writer", &[user(QUESTION, std::slice::from_ref(&red))])).await;
     assert!(text(&seen).contains("red"), "{seen}");
     let turns = [
-        user(QUESTION, &[red.clone()]),
+        user(QUESTION, std::slice::from_ref(&red)),
         json!({ "role": "assistant", "content": "Red." }),
-        user(QUESTION, &[blue.clone()]),
+        user(QUESTION, std::slice::from_ref(&blue)),
     ];
     let both = doors.answer("/v1/chat/completions", &chat("writer", &turns)).await;
     assert!(text(&both).contains("blue"), "{both}");

@@ -23,11 +23,14 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// A media type, if one is named, and bytes.
+pub(crate) type Typed = (Option<String>, Vec<u8>);
+
 /// Reads `data:image/png;base64,…`: the media type, if it names one, and the bytes. `None` if it is no data URL.
 ///
 /// # Errors
 /// It is one, and cannot be read.
-pub(crate) fn data_url(text: &str) -> Option<Result<(Option<String>, Vec<u8>), String>> {
+pub(crate) fn data_url(text: &str) -> Option<Result<Typed, String>> {
     let rest = text.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and_then(|_| text.get(5..))?;
     let Some((head, data)) = rest.split_once(',') else { return Some(Err("a data URL without a comma".into())) };
     let Some(head) = head.strip_suffix(";base64") else {
