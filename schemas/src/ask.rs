@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chat::{check_images, check_stops};
 use crate::contract::null_is_absent;
-use crate::{ChatRequest, Data, Fault, FinishReason, Media, Name, Request, Usage, check};
+use crate::{ChatRequest, Data, Fault, FinishReason, Media, Message, Name, Request, Usage, check};
 
 /// A question. At least one of `text` and `attachments` must be there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +13,10 @@ pub struct Ask {
     /// The question in words. Without it, what is heard in the attachments is the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What was said before, oldest first: put to the models that answer, ahead of the question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schemars(with = "Option<Vec<Message>>")]
+    pub messages: Vec<Message>,
     /// Sound, pictures, film, documents. Each becomes one leg or more.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
     #[schemars(with = "Option<Vec<Attachment>>")]
@@ -43,9 +48,16 @@ pub struct Ask {
     /// Randomness of the answer, 0 to 2; 0 is greedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
+    /// Keep only the likeliest tokens whose chances add up to this, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
     /// Seed of the randomness: the same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
+    /// Texts that end the answer; they are not part of it. At most 16, each of 1 to 256 bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_absent")]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub stop: Vec<String>,
     /// Where a model has several instances, questions of one session go to the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -112,20 +124,27 @@ impl Request for Ask {
         for (index, attachment) in self.attachments.iter().enumerate() {
             attachment.check(&format!("attachments[{index}]"))?;
         }
+        check_images(&self.messages)?;
+        check_stops(&self.stop)?;
         check::at_least_one("frames", self.frames)?;
         check::at_least_one("max_tokens", self.max_tokens)?;
-        check::within("temperature", self.temperature, 0.0..=2.0)
+        check::within("temperature", self.temperature, 0.0..=2.0)?;
+        check::within("top_p", self.top_p, 0.0..=1.0)
     }
 }
 
 impl Ask {
-    /// The chat request that puts `prompt` to a model with this question's own settings.
+    /// The chat request that puts `prompt` to a model, after what was said before, with this question's own settings.
     pub fn chat(&self, prompt: String) -> ChatRequest {
+        let mut messages = self.messages.clone();
+        messages.push(Message::user(prompt));
         ChatRequest {
-            messages: vec![crate::Message::user(prompt)],
+            messages,
             max_tokens: self.max_tokens,
             temperature: self.temperature,
+            top_p: self.top_p,
             seed: self.seed,
+            stop: self.stop.clone(),
             session: self.session.clone(),
             stream: self.stream,
             ..ChatRequest::default()

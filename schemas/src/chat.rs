@@ -69,7 +69,8 @@ impl Request for ChatRequest {
     }
 }
 
-fn check_images(messages: &[Message]) -> Result<(), Fault> {
+/// Refuses more pictures than a conversation may have, and one that is not there.
+pub(crate) fn check_images(messages: &[Message]) -> Result<(), Fault> {
     check::images("`messages` have", messages.iter().map(|message| message.images.len()).sum())?;
     for (index, message) in messages.iter().enumerate() {
         for (number, image) in message.images.iter().enumerate() {
@@ -79,8 +80,8 @@ fn check_images(messages: &[Message]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Every token of an answer is searched for all of them, so that their number and length are bounded.
-fn check_stops(stops: &[String]) -> Result<(), Fault> {
+/// Refuses stop texts beyond bounds: every token of an answer is searched for all of them.
+pub(crate) fn check_stops(stops: &[String]) -> Result<(), Fault> {
     if stops.len() > MOST_STOPS {
         return Err(Fault::invalid(format!("`stop` has {} texts: expected {MOST_STOPS} or fewer", stops.len())));
     }

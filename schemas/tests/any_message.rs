@@ -70,14 +70,17 @@ fn ask() -> impl Strategy<Value = Ask> {
         any::<Option<u32>>(),
         any::<Option<u32>>(),
         option::of(small()),
+        option::of(small()),
         any::<Option<u32>>(),
     );
-    (words, numbers, option::of(need)).prop_map(|(words, numbers, need)| {
+    let lists = (vec(message(), 0..3), vec(".*", 0..3));
+    (words, numbers, lists, option::of(need)).prop_map(|(words, numbers, (messages, stop), need)| {
         let (text, attachments, models, session, work) = words;
-        let (all, stream, deadline_ms, frames, max_tokens, temperature, seed) = numbers;
+        let (all, stream, deadline_ms, frames, max_tokens, temperature, top_p, seed) = numbers;
         let policy = if all { Policy::All } else { Policy::First };
         Ask {
             text,
+            messages,
             attachments,
             models,
             policy,
@@ -87,7 +90,9 @@ fn ask() -> impl Strategy<Value = Ask> {
             frames,
             max_tokens,
             temperature,
+            top_p,
             seed,
+            stop,
             session,
             work,
         }

@@ -20,6 +20,9 @@ fn what_the_types_cannot_say_is_checked() {
     refused::<Ask>(r#"{"attachments":[{"mime":"audio/wav","data":""}]}"#, "attachments[0]");
     refused::<Ask>(r#"{"attachments":[{"mime":"audio/wav"}]}"#, "attachments[0]");
     refused::<Ask>(r#"{"text":"a","temperature":3}"#, "`temperature`");
+    refused::<Ask>(r#"{"text":"a","top_p":-1}"#, "`top_p`");
+    refused::<Ask>(r#"{"text":"a","stop":[""]}"#, "`stop`");
+    refused::<Ask>(r#"{"text":"a","messages":[{"role":"user","content":"b","images":[{}]}]}"#, "messages[0].images[0]");
     refused::<ChatRequest>(r#"{"messages":[]}"#, "`messages`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"max_tokens":0}"#, "`max_tokens`");
     refused::<ChatRequest>(r#"{"messages":[{"role":"user","content":"a"}],"top_p":1.5}"#, "`top_p`");

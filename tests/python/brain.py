@@ -21,7 +21,11 @@ class Brain:
         if not PROGRAM.exists():
             pytest.fail(f"no {PROGRAM}: run `make build`", pytrace=False)
         file = folder / "brain.toml"
-        file.write_text(f'[brain]\nname = "python"\ndrain = "2s"\n[bus]\nstore = "{folder / "bus"}"\nblob_max = "8 MiB"\n{models}')
+        # A port of its own for the doors.
+        file.write_text(
+            f'[brain]\nname = "python"\ndrain = "2s"\n[bus]\nstore = "{folder / "bus"}"\nblob_max = "8 MiB"\n'
+            f'[gateway]\nlisten = "127.0.0.1:0"\n{models}'
+        )
         # Neither another bus nor a collector that this machine may name.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "OTEL_"))}
         self.environment = inherited | {"XDG_RUNTIME_DIR": str(folder)} | variables
@@ -51,6 +55,12 @@ class Brain:
         shell = subprocess.run(["sh", "-c", script], env=self.environment, check=True, capture_output=True, text=True)
         variables = dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
         return {name: value for name, value in variables.items() if name.startswith("NATS_")}
+
+    @property
+    def http(self) -> str:
+        """Where its doors are."""
+        [address] = [line.split()[1] for line in self.log.read_text().splitlines() if line.startswith("http ")]
+        return address
 
     async def connect(self) -> nats.NATS:
         """A plain client, with the rights that `megabrain env` gives."""

@@ -149,3 +149,29 @@ async def client(brain):
     client = await brain.connect()
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def doors(tmp_path_factory):
+    """One brain for all tests that speak HTTP: a model of every kind that clients ask for."""
+    models = """
+        [models.fast]
+        actor = "llm"
+        weights = "smollm2-135m"
+        [models.embed]
+        actor = "llm"
+        weights = "minilm-l6"
+        [models.whisper]
+        actor = "speech"
+        weights = "whisper-tiny.en"
+        [models.voice]
+        actor = "voice"
+        weights = { model = "voice-joe", config = "voice-joe-config" }
+        [models.echo]
+        actor = "echo"
+        [router]
+        answer = ["fast"]
+    """
+    brain = Brain(tmp_path_factory.mktemp("doors"), models)
+    yield brain
+    brain.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+import openai
 import pytest
 from brain import PROGRAM, ROOT, Brain
 from collector import Collector
@@ -60,6 +61,7 @@ async def spans_of(collector, trace: str, number: int):
 
 
 TYPED = ("megabrain", "command")
+HTTP = ("megabrain", "http")
 ASK = ("megabrain", "ask")
 HEARD = ("megabrain-speech", "mb.v1.transcribe.whisper")
 ANSWERED = ("megabrain-llm", "mb.v1.chat.fast")
@@ -97,6 +99,17 @@ async def test_a_command_a_person_types_is_the_root_of_its_trace(brain, collecto
     assert set(spans) == {TYPED, ASK, ANSWERED}
     assert (spans[TYPED].parent, spans[ASK].parent, spans[ANSWERED].parent) == ("", spans[TYPED].id, spans[ASK].id)
     assert spans[TYPED].attributes["name"] == "ask"
+
+
+async def test_a_request_by_http_stands_between_its_caller_and_the_question(brain, collector):
+    caller = Caller()
+    question = {"model": "brain", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+    async with openai.AsyncOpenAI(base_url=f"{brain.http}/v1", api_key="x", max_retries=0) as client:
+        answer = await client.chat.completions.create(**question, extra_headers=caller.headers)
+    spans = await spans_of(collector, caller.trace, 3)
+    assert set(spans) == {HTTP, ASK, ANSWERED}
+    assert (spans[HTTP].parent, spans[ASK].parent, spans[ANSWERED].parent) == (caller.span, spans[HTTP].id, spans[ASK].id)
+    assert {span.attributes["work"] for span in spans.values()} == {answer._request_id}
 
 
 @pytest.mark.parametrize("subject", ["mb.v1.echo", "mb.v1.echo.echo"])

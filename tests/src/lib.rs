@@ -8,6 +8,7 @@
     reason = "a harness fails by panicking"
 )]
 
+mod doors;
 mod server;
 mod words;
 mod works;
@@ -23,6 +24,7 @@ use megabrain_schemas::{ModelState, Name, Presence, subject};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use doors::{Doors, conversation, error, text_of};
 pub use server::Server;
 pub use words::{words, wrong};
 pub use works::Works;
@@ -184,8 +186,10 @@ impl Brain {
         let name = name(&format!("test{}", std::process::id()));
         let store = folder.path().join("bus").display().to_string();
         let file = folder.path().join("brain.toml");
+        // A port of its own, unless the test says otherwise.
+        let doors = if models.contains("[gateway]") { "" } else { "[gateway]\nlisten = \"127.0.0.1:0\"\n" };
         let text = format!(
-            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{models}"
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{doors}{models}"
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
@@ -236,6 +240,17 @@ impl Brain {
         }
         let bytes = std::fs::read(self.file()).expect("connection file");
         serde_json::from_slice(&bytes).expect("connection file")
+    }
+
+    /// Where its doors are: `http://127.0.0.1:…`.
+    pub async fn http(&mut self) -> String {
+        let address = |brain: &Self| {
+            let log = brain.log();
+            let line = log.lines().find_map(|line| line.strip_prefix("http     "))?;
+            line.starts_with("http://").then(|| line.to_owned())
+        };
+        self.until(Duration::from_secs(30), "doors", |brain| address(brain).is_some()).await;
+        address(self).expect("just seen")
     }
 
     /// The node's process.

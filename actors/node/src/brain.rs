@@ -30,6 +30,9 @@ pub struct Brain {
     /// The router.
     #[serde(default)]
     pub router: megabrain_router::Config,
+    /// The doors.
+    #[serde(default)]
+    pub gateway: megabrain_gateway::Config,
     /// The models, by name.
     #[serde(default)]
     pub models: BTreeMap<Name, ModelTable>,
@@ -184,6 +187,11 @@ impl Brain {
         }
         brain.router.default_deadline = brain.brain.default_deadline;
         brain.router.default_max_tokens = brain.brain.default_max_tokens;
+        brain.gateway.default_deadline = brain.brain.default_deadline;
+        brain.gateway.ready.get_or_insert_with(|| match brain.router.answer.as_slice() {
+            [] => brain.models.keys().cloned().collect(),
+            answer => answer.to_vec(),
+        });
         brain.check().map_err(|message| BrainError::Parse { path: path.to_owned(), message })?;
         Ok(brain)
     }

@@ -1,11 +1,13 @@
 //! How does a brain come up, stay up and go down?
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use megabrain_bus::Bus;
+use megabrain_gateway::{Gateway, StartError};
 use megabrain_router::OpenAsks;
 use megabrain_runtime::supervision::{GuardConfig, GuardError, ModelSpec, SharedRoster, guard};
 use megabrain_schemas::subject::event;
@@ -39,7 +41,19 @@ pub struct Node {
     server: Option<Server>,
     published: Option<PublishedConnection>,
     supervisor: ActorRef<SupervisorMessage>,
+    gateway: Option<Result<Gateway, DoorsError>>,
     instances: Vec<Name>,
+}
+
+/// The brain has no HTTP although its file wants it. The rest of it works.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorsError {
+    /// The doors cannot be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Their own connection to the bus.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// The node cannot come up.
@@ -114,7 +128,16 @@ impl Node {
                 tokio::spawn(preparation.run(supervisor.clone()));
             }
         }
-        Ok(Self { connection, bus, roster, server, published, supervisor, instances })
+        let gateway = match brain.gateway.enabled {
+            true => Some(open_doors(brain, &connection).await),
+            false => None,
+        };
+        Ok(Self { connection, bus, roster, server, published, supervisor, gateway, instances })
+    }
+
+    /// Where its doors are, or why they are shut; `None` if nobody wants any.
+    pub fn http(&self) -> Option<Result<SocketAddr, &DoorsError>> {
+        self.gateway.as_ref().map(|gateway| gateway.as_ref().map(Gateway::address))
     }
 
     /// The file that other commands find this brain by, if it has its own bus.
@@ -155,13 +178,24 @@ impl Node {
         }
     }
 
-    /// Drains and stops everything: first the models, then the router, last the bus.
-    pub async fn stop(self, drain: Duration) {
+    /// Drains and stops everything: first doors and models, then the router, last the bus.
+    pub async fn stop(mut self, drain: Duration) {
         let limit = drain + Duration::from_secs(5);
-        let stopped = ractor::call_t!(
-            self.supervisor,
-            SupervisorMessage::StopAll,
-            u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+        let doors = self.gateway.take();
+        let (stopped, ()) = tokio::join!(
+            async {
+                ractor::call_t!(
+                    self.supervisor,
+                    SupervisorMessage::StopAll,
+                    u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+                )
+            },
+            // Whoever is in hears the end of what the models finish.
+            async {
+                if let Some(Ok(gateway)) = doors {
+                    gateway.stop(drain).await;
+                }
+            }
         );
         if let Err(error) = stopped {
             tracing::warn!(%error, "not everything stopped in time");
@@ -215,6 +249,13 @@ async fn get_on_bus(connection: &Connection, name: &str) -> Result<Bus, Connecti
         }
         outcome => outcome,
     }
+}
+
+/// Opens the doors. They have a client's rights on the bus, where there is a client to be.
+async fn open_doors(brain: &Brain, connection: &Connection) -> Result<Gateway, DoorsError> {
+    let role = if connection.passwords.contains_key(&Role::Client) { Role::Client } else { Role::Node };
+    let bus = connection.connect(role, &format!("gateway {}", brain.brain.name), false).await?;
+    Ok(Gateway::start(bus, brain.gateway.clone()).await?)
 }
 
 /// What is needed to start one instance of a model.

@@ -20,7 +20,7 @@ use crate::pull::{Options, Puller, Reporter};
 /// A model that fails so often at the start is not waited for any more.
 const TRIES: u32 = 3;
 
-/// Start a brain: its bus, its router and all its models; stay until Ctrl-C.
+/// Start a brain: its bus, its router, its doors and all its models; stay until Ctrl-C.
 ///
 /// What is missing (nats-server, models) is fetched first, with progress. Without NATS_URL the brain starts a bus of its
 /// own on the loopback; other commands find it by themselves, other programs with `eval "$(megabrain env)"`.
@@ -64,6 +64,11 @@ pub async fn run(args: &UpArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     println!("bus      {} ({})", node.connection.url, whose(&node));
     println!("node     {} (process {})", brain.brain.name, std::process::id());
+    match node.http() {
+        Some(Ok(address)) => println!("http     http://{address}"),
+        Some(Err(error)) => println!("http     none: {error}"),
+        None => {}
+    }
     tokio::select! {
         () = tell_coming_up(&node, began) => {}
         _ = interrupt.recv() => {}

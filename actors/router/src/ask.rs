@@ -129,7 +129,7 @@ impl<'a> Asking<'a> {
         let Some(context) = contexts.min() else { return Vec::new() };
         let question = self.ask.text.as_deref().unwrap_or_default();
         let max_tokens = self.ask.max_tokens.unwrap_or(self.shared.config.default_max_tokens);
-        left_out(evidence, question, max_tokens as usize, context as usize)
+        left_out(evidence, &self.ask.messages, question, max_tokens as usize, context as usize)
     }
 
     /// The question to these models, with as much of the evidence as each of them can read, and the numbers of the rest.

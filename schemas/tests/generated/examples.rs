@@ -90,6 +90,7 @@ fn not_seen() -> LegReport {
 fn asking() -> Made<Vec<MessageType>> {
     let ask = Ask {
         text: Some("What does she ask for?".into()),
+        messages: vec![Message::new(Role::System, "Answer in one sentence.")],
         attachments: vec![Media::inline("audio/wav", sound()), Media::by_reference(None, BlobRef::of(b"a photograph"))],
         models: Some(vec![name("deep"), name("fast")]),
         policy: Policy::All,
@@ -99,7 +100,9 @@ fn asking() -> Made<Vec<MessageType>> {
         frames: Some(12),
         max_tokens: Some(256),
         temperature: Some(0.0),
+        top_p: Some(0.5),
         seed: Some(7),
+        stop: vec!["\n\n".into()],
         session: Some("harbour-office".into()),
         work: Some(work()),
     };

@@ -69,7 +69,8 @@ async fn watch(bus: &Bus, node: u32, film: &Media) -> anyhow::Result<(f64, f64)>
 
 async fn wait(bus: &Bus) -> anyhow::Result<f64> {
     let legs = WAITS.iter().map(|delay_ms| {
-        let echo = EchoRequest { delay_ms: *delay_ms, ..EchoRequest::default() };
+        let text = Some(format!("after {delay_ms} ms"));
+        let echo = EchoRequest { text, delay_ms: *delay_ms, ..EchoRequest::default() };
         Ok(Media::inline(ECHO_MIME, Codec::MessagePack.encode(&echo)?))
     });
     let reply = ask(bus, legs.collect::<Result<_, megabrain_schemas::Fault>>()?).await?;

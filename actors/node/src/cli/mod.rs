@@ -13,6 +13,7 @@ mod embed;
 mod env;
 mod fault;
 pub(crate) mod format;
+mod key;
 mod media;
 mod models;
 mod nats;
@@ -39,6 +40,7 @@ pub use devices::DevicesArgs;
 pub use embed::EmbedArgs;
 pub use env::EnvArgs;
 pub use fault::{Interrupted, Usage, report};
+pub use key::KeyArgs;
 pub use models::ModelsArgs;
 pub use nats::{PubArgs, ReqArgs, SubArgs};
 pub use see::SeeArgs;
@@ -58,7 +60,7 @@ pub struct Globals {
     pub json: bool,
 }
 
-/// The commands that talk to a running brain.
+/// The commands that talk to a running brain, or say how one is talked to.
 #[derive(Subcommand, Debug)]
 #[allow(missing_docs, reason = "what is written here, clap would show instead of what stands at the arguments")]
 pub enum Command {
@@ -72,6 +74,7 @@ pub enum Command {
     Status(StatusArgs),
     Devices(DevicesArgs),
     Env(EnvArgs),
+    Key(KeyArgs),
     Req(ReqArgs),
     Pub(PubArgs),
     Sub(SubArgs),
@@ -100,6 +103,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Devices(_) => "devices",
             Self::Env(_) => "env",
+            Self::Key(_) => "key",
             Self::Req(_) => "req",
             Self::Pub(_) => "pub",
             Self::Sub(_) => "sub",
@@ -118,6 +122,7 @@ impl Command {
             Self::Status(args) => status::run(args, globals).await,
             Self::Devices(args) => devices::run(args, globals).await,
             Self::Env(args) => env::run(args, globals).await,
+            Self::Key(args) => key::run(&args, globals),
             Self::Req(args) => nats::request(args, globals).await,
             Self::Pub(args) => nats::publish(args, globals).await,
             Self::Sub(args) => nats::subscribe(args, globals).await,

@@ -1,0 +1,70 @@
+//! Is the brain alive, and can it be asked?
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use megabrain_schemas::{ModelState, Name};
+use serde_json::{Value, json};
+
+use crate::doors::{Doors, Shared};
+
+/// `GET /healthz`: the process lives and its doors are open.
+pub(crate) async fn alive() -> Response {
+    answer(StatusCode::OK, &json!({ "status": "alive" }))
+}
+
+/// `GET /readyz`: the bus, a router and the models that are needed are there; else it names those that are not.
+pub(crate) async fn ready(State(doors): State<Shared>) -> Response {
+    let missing = missing(&doors);
+    if missing.is_empty() {
+        return answer(StatusCode::OK, &json!({ "status": "ready" }));
+    }
+    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "missing": missing }))
+}
+
+fn missing(doors: &Doors) -> Vec<String> {
+    if !doors.is_on_bus() {
+        return vec!["the bus".into()];
+    }
+    let heard = doors.present.look();
+    let mut missing = Vec::new();
+    if !heard.has_router() {
+        missing.push("a router".into());
+    }
+    for model in doors.config.ready.iter().flatten() {
+        let mut best: Option<ModelState> = None;
+        for presence in heard.roster.of_model(model) {
+            best = if presence.state == ModelState::Ready {
+                Some(ModelState::Ready)
+            } else {
+                best.or(Some(presence.state))
+            };
+        }
+        match best {
+            Some(ModelState::Ready) => {}
+            Some(state) => missing.push(format!("model {model}: {}", word(state))),
+            None => missing.push(absent(model)),
+        }
+    }
+    missing
+}
+
+fn absent(model: &Name) -> String {
+    format!("model {model}: not there")
+}
+
+/// A state as the contract writes it.
+pub(crate) fn word(state: ModelState) -> &'static str {
+    match state {
+        ModelState::Starting => "starting",
+        ModelState::Loading => "loading",
+        ModelState::Ready => "ready",
+        ModelState::Draining => "draining",
+        ModelState::Backoff => "backoff",
+        ModelState::Failed => "failed",
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

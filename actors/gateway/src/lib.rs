@@ -1,0 +1,36 @@
+//! How do people reach the brain who know of no bus? By HTTP, as OpenAI's and Ollama's clients speak it.
+//!
+//! ```text
+//! request ─▶ access: whose page, which key ─▶ translation: named parameters only ─▶ bus ─▶ one answer, or lines as they come
+//! ```
+//! The gateway runs in the node, as the router does, and has no more rights on the bus than any client. It keeps nothing
+//! between requests. A client that goes away takes its work on the bus with it.
+
+mod access;
+mod admit;
+mod answering;
+mod body;
+mod config;
+mod conversation;
+mod doors;
+mod encoded;
+mod error;
+mod health;
+mod kept;
+mod media;
+mod metrics;
+mod metrics_models;
+mod models;
+mod multipart;
+mod ollama;
+mod openai;
+mod parameters;
+mod present;
+mod routes;
+mod server;
+mod stream;
+mod work;
+
+pub use access::{KeyConfig, Scope, new_key};
+pub use config::Config;
+pub use server::{Gateway, StartError};

@@ -1,0 +1,147 @@
+//! Which models are there, and what does an id mean? Whoever is on the bus by its name, the whole brain as `brain`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use megabrain_bus::Target;
+use megabrain_schemas::{Capability, ChatRequest, EchoRequest, ModelState, Name, Presence};
+use serde_json::{Value, json};
+
+use crate::doors::{Doors, Shared};
+use crate::error::ApiError;
+use crate::health::word;
+
+/// The id of the router itself: it takes attachments, and asks the models that the brain file names.
+pub(crate) const BRAIN: &str = "brain";
+
+/// Whom a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The brain as a whole.
+    Brain,
+    /// This model.
+    Model(Name),
+    /// This actor without a model, which says back what it is told: for trials of clients.
+    Echo(Name),
+}
+
+impl Asked {
+    /// Where a request for one capability goes; the brain's is the router's to pass on.
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Self::Brain => Target::Router,
+            Self::Model(model) | Self::Echo(model) => Target::Model(model.clone()),
+        }
+    }
+
+    /// What an answer says that it comes from, where no model says so itself.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Brain => BRAIN,
+            Self::Model(model) | Self::Echo(model) => model.as_str(),
+        }
+    }
+}
+
+impl Doors {
+    /// Whom an id means: a name of a model, one of the brain file's aliases, or one of `usual`, ids that clients bring
+    /// along and that stand for whichever model does this here. `:latest` is left off: Ollama's clients add it.
+    ///
+    /// # Errors
+    /// Status 404 for what can be no model. A model that is not there is told by the bus.
+    pub(crate) fn asked(&self, id: &str, usual: &[&str]) -> Result<Asked, ApiError> {
+        let id = id.trim();
+        if let Some(model) = self.config.aliases.get(id) {
+            return Ok(Asked::Model(model.clone()));
+        }
+        let short = id.strip_suffix(":latest").unwrap_or(id);
+        if short == BRAIN {
+            return Ok(Asked::Brain);
+        }
+        let model = Name::new(short).ok();
+        let is_there = model.as_ref().is_some_and(|model| self.present.look().roster.of_model(model).next().is_some());
+        if !is_there && usual.contains(&short) {
+            return Ok(Asked::Brain);
+        }
+        model.map(Asked::Model).ok_or_else(|| ApiError::no_model(id))
+    }
+
+    /// Whom an id means in a conversation.
+    ///
+    /// # Errors
+    /// As [`Doors::asked`].
+    pub(crate) fn speaker(&self, id: &str) -> Result<Asked, ApiError> {
+        let asked = self.asked(id, &[])?;
+        let Asked::Model(model) = asked else { return Ok(asked) };
+        let (chat, echo) = (Capability::of::<ChatRequest>(), Capability::of::<EchoRequest>());
+        let only_echoes = |one: &Presence| one.capabilities.contains(&echo) && !one.capabilities.contains(&chat);
+        let is_echo = self.present.look().roster.of_model(&model).any(only_echoes);
+        Ok(if is_echo { Asked::Echo(model) } else { Asked::Model(model) })
+    }
+
+    /// True if a model takes pictures in a conversation, or nobody has told yet what it takes.
+    pub(crate) fn sees(&self, model: &Name) -> bool {
+        let heard = self.present.look();
+        let mut instances = heard.roster.of_model(model).filter(|one| one.state == ModelState::Ready).peekable();
+        instances.peek().is_none() || instances.any(|one| one.accepts.iter().any(|mime| mime.starts_with("image/")))
+    }
+
+    /// Everything that can be named as a model: id, and the instances if it is one.
+    pub(crate) fn listed(&self) -> Vec<(String, Vec<Presence>)> {
+        let heard = self.present.look();
+        let brain = heard.has_router().then(|| (BRAIN.to_owned(), Vec::new()));
+        let models = heard.models().into_iter();
+        let models = models.map(|(model, instances)| (model.to_string(), instances.into_iter().cloned().collect()));
+        let mut listed: Vec<(String, Vec<Presence>)> = brain.into_iter().chain(models).collect();
+        for (alias, model) in &self.config.aliases {
+            if let Some((_, instances)) = listed.iter().find(|(id, _)| *id == *model.as_str()) {
+                let instances = instances.clone();
+                listed.push((alias.clone(), instances));
+            }
+        }
+        listed
+    }
+}
+
+/// `GET /v1/models`
+pub(crate) async fn list(State(doors): State<Shared>) -> Response {
+    let data: Vec<Value> = doors.listed().iter().map(|(id, instances)| describe(id, instances)).collect();
+    json_answer(&json!({ "object": "list", "data": data }))
+}
+
+/// `GET /v1/models/{id}`
+pub(crate) async fn one(State(doors): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let listed = doors.listed();
+    let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
+    Ok(json_answer(&describe(&found.0, &found.1)))
+}
+
+/// One model as OpenAI's clients know it, and beside that what it does and how it is.
+fn describe(id: &str, instances: &[Presence]) -> Value {
+    let mut model = json!({ "id": id, "object": "model", "created": started(), "owned_by": "megabrain" });
+    let best = instances.iter().find(|presence| presence.state == ModelState::Ready).or(instances.first());
+    if let (Some(presence), Some(fields)) = (best, model.as_object_mut()) {
+        fields.insert("state".into(), word(presence.state).into());
+        fields.insert("capabilities".into(), json!(presence.capabilities));
+        fields.insert("context_length".into(), json!(presence.context));
+    }
+    model
+}
+
+/// Since when models are listed here, in Unix seconds: no model says when it was made.
+fn started() -> u64 {
+    static STARTED: std::sync::LazyLock<u64> = std::sync::LazyLock::new(now);
+    *STARTED
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A body of JSON.
+pub(crate) fn json_answer(body: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

@@ -1,0 +1,51 @@
+//! How do OpenAI's clients speak? One file for each thing that they ask for; what they share is in `messages`.
+
+mod chat;
+mod chat_stream;
+mod completions;
+mod embeddings;
+mod messages;
+mod responses;
+mod responses_input;
+mod responses_stream;
+mod speech;
+mod transcript;
+mod transcriptions;
+
+pub(crate) use chat::chat;
+pub(crate) use completions::completions;
+pub(crate) use embeddings::{EMBEDDERS, embeddings};
+pub(crate) use messages::read as read_messages;
+pub(crate) use responses::responses;
+pub(crate) use speech::speech;
+pub(crate) use transcriptions::{transcriptions, translations};
+
+use megabrain_schemas::Usage;
+use serde_json::{Value, json};
+
+use crate::conversation::Settings;
+use crate::error::ApiError;
+use crate::parameters::{OneOrMany, Parameters};
+
+/// Takes what says how an answer is to be made; the longest answer is called differently from door to door.
+fn settings(parameters: &mut Parameters, longest: &[&str]) -> Result<Settings, ApiError> {
+    let mut max_tokens = None;
+    for name in longest {
+        max_tokens = max_tokens.or(parameters.take(name)?);
+    }
+    Ok(Settings {
+        max_tokens,
+        temperature: parameters.take("temperature")?,
+        top_p: parameters.take("top_p")?,
+        seed: parameters.take_seed()?,
+        stop: parameters.take::<OneOrMany>("stop")?.map(OneOrMany::into_vec).unwrap_or_default(),
+    })
+}
+
+fn usage(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+    })
+}

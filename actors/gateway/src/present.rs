@@ -1,0 +1,95 @@
+//! Who is on the bus? As heard there, by nobody's list.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use megabrain_bus::{Bus, EventStream, Roster};
+use megabrain_schemas::subject::event;
+use megabrain_schemas::{Fault, Name, NodePresence, Presence};
+use tokio::task::AbortHandle;
+
+/// A router that was not heard for this long is taken for gone: three beats of presence.
+const SILENCE: Duration = Duration::from_millis(3200);
+
+/// Who was heard lately. Cheap to clone; the last clone stops listening.
+#[derive(Clone)]
+pub(crate) struct Present(Arc<Listening>);
+
+struct Listening {
+    heard: Arc<Mutex<Heard>>,
+    task: AbortHandle,
+}
+
+/// What was heard lately.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// The instances of models.
+    pub(crate) roster: Roster,
+    router: Option<Instant>,
+}
+
+impl Present {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// `unavailable` if the connection is closed.
+    pub(crate) async fn listen(bus: &Bus) -> Result<Self, Fault> {
+        let heard = Arc::<Mutex<Heard>>::default();
+        let models = bus.events(event::PRESENCE, None).await?;
+        let nodes = bus.events(event::NODE, None).await?;
+        let task = tokio::spawn(listen(heard.clone(), models, nodes)).abort_handle();
+        Ok(Self(Arc::new(Listening { heard, task })))
+    }
+
+    /// What was heard, for a short look.
+    pub(crate) fn look(&self) -> MutexGuard<'_, Heard> {
+        lock(&self.0.heard)
+    }
+}
+
+impl Heard {
+    /// True if somebody answers `mb.v1.ask`.
+    pub(crate) fn has_router(&self) -> bool {
+        self.router.is_some_and(|heard| heard.elapsed() < SILENCE)
+    }
+
+    /// The instances of each model, by the model's name.
+    pub(crate) fn models(&self) -> std::collections::BTreeMap<&Name, Vec<&Presence>> {
+        let mut models = std::collections::BTreeMap::<&Name, Vec<&Presence>>::new();
+        for presence in self.roster.all() {
+            models.entry(&presence.model).or_default().push(presence);
+        }
+        models
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl std::fmt::Debug for Present {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Present")
+    }
+}
+
+async fn listen(heard: Arc<Mutex<Heard>>, mut models: EventStream<Presence>, mut nodes: EventStream<NodePresence>) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            Some(event) = models.next() => lock(&heard).roster.note(event.body),
+            Some(event) = nodes.next() => {
+                if event.body.router {
+                    lock(&heard).router = Some(Instant::now());
+                }
+            }
+            _ = beat.tick() => drop(lock(&heard).roster.take_silent()),
+        }
+    }
+}
+
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}

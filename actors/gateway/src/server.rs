@@ -1,0 +1,141 @@
+//! How are connections taken, bounded and let go?
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use megabrain_bus::Bus;
+use megabrain_schemas::Fault;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::access::Access;
+use crate::doors::Doors;
+use crate::present::Present;
+use crate::{Config, routes};
+
+/// Whoever has not sent the head of a request by then is let go. It is also how long an idle connection is kept.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The doors of one node, open. Dropping it closes them at once.
+pub struct Gateway {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<Duration>>,
+    serving: JoinHandle<()>,
+}
+
+/// The doors cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings contradict each other, or are none.
+    #[error("{0}")]
+    Config(String),
+    /// The address is taken, or is none of this machine's.
+    #[error("cannot listen on {address}: {source}; give another with `listen` in [gateway]")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bus is closed.
+    #[error(transparent)]
+    Bus(#[from] Fault),
+}
+
+impl Gateway {
+    /// Opens the doors: from then on requests are taken. `bus` needs a client's rights only.
+    ///
+    /// # Errors
+    /// The settings, the address, the bus.
+    pub async fn start(bus: Bus, config: Config) -> Result<Self, StartError> {
+        config.check().map_err(StartError::Config)?;
+        let access = Access::new(&config).map_err(StartError::Config)?;
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let present = Present::listen(&bus).await?;
+        let app = routes::routes(Arc::new(Doors::new(bus, config, access, present)));
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, app, places, stopped));
+        Ok(Self { address, stop: Some(stop), serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes nobody new, and lets whoever is here finish for at most `limit`.
+    pub async fn stop(mut self, limit: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // It has ended already if nobody hears that.
+            let _ = stop.send(limit);
+        }
+        if let Err(error) = (&mut self.serving).await {
+            tracing::warn!(%error, "the doors did not close in good order");
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stop: oneshot::Receiver<Duration>) {
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let limit = loop {
+        tokio::select! {
+            biased;
+            limit = &mut stop => break limit.unwrap_or_default(),
+            Some(_) = connections.join_next() => {}
+            (stream, place) = accept(&listener, &places) => {
+                connections.spawn(attend(stream, place, app.clone(), graceful.watcher()));
+            }
+        }
+    };
+    drop(listener);
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+        tracing::info!(connections = connections.len(), "requests were still open and are let go");
+    }
+    connections.shutdown().await;
+}
+
+/// The next connection. A place comes first: who finds none waits where the system keeps those not taken yet.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // Nobody closes this semaphore.
+    let place = places.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            Err(error) => {
+                // Out of descriptors, or the caller left before it was taken.
+                tracing::debug!(%error, "a connection was not taken");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, app: Router, watcher: Watcher) {
+    // A stream of small frames: each goes out when it comes.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    drop(place);
+}

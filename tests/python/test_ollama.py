@@ -1,0 +1,47 @@
+"""Does a brain answer Ollama's own Python client as it expects?"""
+
+import ollama
+import pytest
+
+CHAT = {"model": "fast", "messages": [{"role": "user", "content": "Name a colour."}], "options": {"num_predict": 8, "temperature": 0}}
+
+
+@pytest.fixture
+def client(doors):
+    with ollama.Client(host=doors.http, timeout=60) as client:
+        yield client
+
+
+def test_the_models_are_listed(client):
+    names = {model.model for model in client.list().models}
+    assert {"brain:latest", "fast:latest", "embed:latest"} <= names
+
+
+def test_a_chat_is_answered_whole_and_in_lines(client):
+    whole = client.chat(**CHAT)
+    assert whole.message.role == "assistant" and whole.message.content
+    assert whole.done and whole.done_reason in ("stop", "length") and 0 < whole.eval_count <= 8
+    *lines, last = client.chat(**CHAT | {"model": "fast:latest"}, stream=True)
+    assert "".join(line.message.content for line in lines) == whole.message.content
+    assert (last.done, last.eval_count, last.done_reason) == (True, whole.eval_count, whole.done_reason)
+
+
+def test_texts_become_vectors_and_what_is_too_long_is_cut_unless_it_must_not_be(client):
+    short = client.embed(model="embed", input=["a berth", "a boat"])
+    assert [len(vector) for vector in short.embeddings] == [384, 384] and short.prompt_eval_count > 2
+    long = "boat " * 2000
+    assert len(client.embed(model="embed", input=long).embeddings) == 1
+    with pytest.raises(ollama.ResponseError) as refused:
+        client.embed(model="embed", input=long, truncate=False)
+    assert refused.value.status_code == 400 and "tokens" in refused.value.error
+
+
+def test_what_a_brain_cannot_do_is_an_error_that_says_so(client):
+    for status, told, more in [
+        (404, "gpt-4o", {"model": "gpt-4o"}),
+        (400, "`top_k`", {"options": {"top_k": 4}}),
+        (400, "`format`", {"format": "json"}),
+    ]:
+        with pytest.raises(ollama.ResponseError) as refused:
+            client.chat(**CHAT | more)
+        assert refused.value.status_code == status and told in refused.value.error
