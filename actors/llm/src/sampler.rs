@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_logit_that_is_not_a_number_never_wins() {
-        let logits = |logits: &[f32]| likeliest(logits.to_vec().into_iter().enumerate());
+        let logits = |logits: &[f32]| likeliest(logits.iter().copied().enumerate());
         assert_eq!(logits(&[f32::NAN, 1.0, f32::NAN, 2.0]), Some(LlamaToken::new(3)));
         assert_eq!(logits(&[]), None);
     }

@@ -71,7 +71,7 @@ impl ThoughtReader {
                 let begun = self.held.trim_start();
                 if let Some((begin, end)) = THOUGHTS.iter().find(|(begin, _)| begun.starts_with(begin)) {
                     self.held = begun.get(begin.len()..).unwrap_or_default().to_owned();
-                    self.state = State::BeforeThought(*end);
+                    self.state = State::BeforeThought(end);
                     return true;
                 }
                 if THOUGHTS.iter().any(|(begin, _)| begin.starts_with(begun)) {
