@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{check_images, check_stops};
+use crate::chat::{check_messages, check_stops};
 use crate::contract::null_is_absent;
 use crate::{ChatRequest, Data, Fault, FinishReason, Media, Message, Name, Request, Usage, check};
 
@@ -124,7 +124,7 @@ impl Request for Ask {
         for (index, attachment) in self.attachments.iter().enumerate() {
             attachment.check(&format!("attachments[{index}]"))?;
         }
-        check_images(&self.messages)?;
+        check_messages(&self.messages)?;
         check_stops(&self.stop)?;
         check::at_least_one("frames", self.frames)?;
         check::at_least_one("max_tokens", self.max_tokens)?;

@@ -28,7 +28,11 @@ pub use ask::{
     Modality, Need, NeedWord, Policy,
 };
 pub use blob::{BLOB_BUCKET, BlobRef};
-pub use chat::{ChatFrame, ChatReply, ChatRequest, FinishReason, Message, Role, Timings, Usage};
+pub use chat::{
+    ChatFrame, ChatReply, ChatRequest, FinishReason, FunctionCall, FunctionCallDelta, FunctionName, FunctionTool,
+    JsonSchemaFormat, Message, NamedTool, ResponseFormat, Role, Timings, Tool, ToolCall, ToolCallDelta, ToolChoice,
+    ToolKind, ToolMode, Usage,
+};
 pub use codec::{Codec, DecodeError};
 pub use contract::{Capability, Request, Stamp};
 pub use data::{Data, Media};

@@ -47,12 +47,92 @@ fn usage() -> impl Strategy<Value = Usage> {
 }
 
 fn finish_reason() -> impl Strategy<Value = FinishReason> {
-    prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length)]
+    prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ToolCalls)]
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (prop_oneof![Just(Role::System), Just(Role::User), Just(Role::Assistant)], ".*", vec(media(), 0..2))
-        .prop_map(|(role, content, images)| Message { role, content, images })
+    let role = prop_oneof![Just(Role::System), Just(Role::User), Just(Role::Assistant), Just(Role::Tool)];
+    (role, ".*", vec(media(), 0..2), option::of(".*"), vec(tool_call(), 0..2), option::of(".*")).prop_map(
+        |(role, content, images, reasoning_content, tool_calls, tool_call_id)| Message {
+            role,
+            content,
+            images,
+            reasoning_content,
+            tool_calls,
+            tool_call_id,
+        },
+    )
+}
+
+fn tool_call() -> impl Strategy<Value = ToolCall> {
+    (".*", ".*", ".*").prop_map(|(id, name, arguments)| ToolCall::function(id, name, arguments))
+}
+
+/// Any JSON a few levels deep.
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::Value;
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        finite().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::from),
+            vec((".{0,8}", inner), 0..3).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn tool() -> impl Strategy<Value = Tool> {
+    (
+        ".*",
+        option::of(".*"),
+        option::of(json().prop_filter("null is absent", |json| !json.is_null())),
+        any::<Option<bool>>(),
+    )
+        .prop_map(|(name, description, parameters, strict)| Tool {
+            kind: ToolKind::Function,
+            function: FunctionTool { name, description, parameters, strict },
+        })
+}
+
+fn tool_choice() -> impl Strategy<Value = ToolChoice> {
+    prop_oneof![
+        Just(ToolChoice::Mode(ToolMode::None)),
+        Just(ToolChoice::Mode(ToolMode::Auto)),
+        Just(ToolChoice::Mode(ToolMode::Required)),
+        ".*".prop_map(ToolChoice::named),
+    ]
+}
+
+fn response_format() -> impl Strategy<Value = ResponseFormat> {
+    prop_oneof![
+        Just(ResponseFormat::Text),
+        Just(ResponseFormat::JsonObject),
+        (option::of(".*"), option::of(".*"), json(), any::<Option<bool>>()).prop_map(
+            |(name, description, schema, strict)| ResponseFormat::JsonSchema {
+                json_schema: JsonSchemaFormat { name, description, schema, strict },
+            }
+        ),
+    ]
+}
+
+fn chat_frame() -> impl Strategy<Value = ChatFrame> {
+    let delta = (any::<u32>(), option::of(".*"), any::<bool>(), option::of((option::of(".*"), option::of(".*"))))
+        .prop_map(|(index, id, has_kind, function)| ToolCallDelta {
+            index,
+            id,
+            kind: has_kind.then_some(ToolKind::Function),
+            function: function.map(|(name, arguments)| FunctionCallDelta { name, arguments }),
+        });
+    (".*", option::of(".*"), vec(delta, 0..2)).prop_map(|(delta, reasoning_content, tool_calls)| ChatFrame {
+        delta,
+        reasoning_content,
+        tool_calls,
+    })
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
@@ -182,23 +262,50 @@ fn chat() -> impl Strategy<Value = ChatRequest> {
         any::<bool>(),
         any::<Option<u64>>(),
     );
-    (words, numbers).prop_map(
-        |((model, messages, stop, session, work), (max_tokens, temperature, top_p, seed, stream, deadline_ms))| {
-            ChatRequest {
-                model,
-                messages,
-                max_tokens,
-                temperature,
-                top_p,
-                seed,
-                stop,
-                stream,
-                session,
-                deadline_ms,
-                work,
-            }
-        },
-    )
+    let forms = (
+        vec(tool(), 0..2),
+        option::of(tool_choice()),
+        any::<Option<bool>>(),
+        option::of(response_format()),
+        option::of(".*"),
+    );
+    let penalties = (
+        any::<Option<u32>>(),
+        prop::array::uniform4(option::of(small())),
+        prop::collection::btree_map("[0-9]{1,6}", small(), 0..3),
+        any::<Option<u32>>(),
+    );
+    (words, numbers, forms, penalties).prop_map(|(words, numbers, forms, penalties)| {
+        let (model, messages, stop, session, work) = words;
+        let (max_tokens, temperature, top_p, seed, stream, deadline_ms) = numbers;
+        let (tools, tool_choice, parallel_tool_calls, response_format, grammar) = forms;
+        let (top_k, [min_p, presence_penalty, frequency_penalty, repeat_penalty], logit_bias, n) = penalties;
+        ChatRequest {
+            model,
+            messages,
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            presence_penalty,
+            frequency_penalty,
+            repeat_penalty,
+            logit_bias,
+            n,
+            seed,
+            stop,
+            tools,
+            tool_choice,
+            parallel_tool_calls,
+            response_format,
+            grammar,
+            stream,
+            session,
+            deadline_ms,
+            work,
+        }
+    })
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
@@ -239,14 +346,14 @@ proptest! {
     #[test]
     fn chatting_and_embedding_round_trip(
         chat in chat(), message in option::of(message()), finish_reason in finish_reason(), usage in usage(), times in prop::array::uniform4(finite()),
-        vectors in vec(vec(small(), 0..8), 0..4), delta in ".*",
+        vectors in vec(vec(small(), 0..8), 0..4), frame in chat_frame(),
     ) {
         let [queued_ms, prompt_ms, first_token_ms, total_ms] = times;
         let ChatRequest { model, stop: input, stream: truncate, deadline_ms, work, .. } = chat.clone();
         round_trips(&EmbedRequest { model, input, truncate, deadline_ms, work });
         round_trips(&chat);
         round_trips(&ChatReply { message, finish_reason, usage, timings: Timings { queued_ms, prompt_ms, first_token_ms, total_ms } });
-        round_trips(&ChatFrame { delta });
+        round_trips(&frame);
         round_trips(&EmbedReply { embeddings: vectors, usage });
     }
 

@@ -68,6 +68,63 @@ fn what_the_types_cannot_say_is_checked() {
 }
 
 #[test]
+fn what_a_chat_cannot_be_asked_for_is_named() {
+    fn refused(more: &str, named: &str) {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"a"}}],{more}}}"#);
+        let fault = Codec::Json.decode::<ChatRequest>(body.as_bytes()).unwrap().check().unwrap_err();
+        assert_eq!(fault.kind, FaultKind::InvalidRequest);
+        assert!(fault.message.contains(named), "{more}: {fault}");
+    }
+    for (field, outside) in [
+        ("min_p", 1.5),
+        ("presence_penalty", -2.5),
+        ("frequency_penalty", 3.0),
+        ("repeat_penalty", 0.0),
+        ("repeat_penalty", 11.0),
+    ] {
+        refused(&format!(r#""{field}":{outside}"#), &format!("`{field}`"));
+    }
+    refused(r#""n":2"#, "`n` is 2: expected 1");
+    refused(r#""logit_bias":{"the":1}"#, "`logit_bias.the`");
+    refused(r#""logit_bias":{"7":101}"#, "`logit_bias.7`");
+    let tool = |name: &str| format!(r#"{{"type":"function","function":{{"name":"{name}"}}}}"#);
+    refused(&format!(r#""tools":[{}]"#, tool("two words")), "tools[0].function.name");
+    refused(&format!(r#""tools":[{0},{0}]"#, tool("a")), "tools[1].function.name: there are two of a");
+    refused(r#""tools":[{"type":"function","function":{"name":"a","parameters":7}}]"#, "tools[0].function.parameters");
+    refused(r#""tool_choice":"required""#, "`tool_choice` is required");
+    refused(
+        &format!(r#""tools":[{}],"tool_choice":{{"type":"function","function":{{"name":"b"}}}}"#, tool("a")),
+        "`tool_choice` names a function",
+    );
+    refused(&format!(r#""tools":[{}],"response_format":{{"type":"json_object"}}"#, tool("a")), "`tool_choice` to none");
+    refused(r#""grammar":"root ::= \"a\"","response_format":{"type":"json_object"}"#, "`grammar`");
+    refused(&format!(r#""grammar":"{}""#, "x".repeat(65_537)), "`grammar` has 65537 bytes");
+}
+
+#[test]
+fn only_a_message_that_calls_tools_may_be_without_content() {
+    let read = |message: &str| Codec::Json.decode::<ChatRequest>(format!(r#"{{"messages":[{message}]}}"#).as_bytes());
+    let call = r#"{"id":"1","function":{"name":"f","arguments":"{}"}}"#;
+    for content in ["", r#","content":null"#] {
+        let calling = read(&format!(r#"{{"role":"assistant","tool_calls":[{call}]{content}}}"#)).unwrap();
+        calling.check().unwrap();
+        assert_eq!(calling.messages[0].content, "");
+        for rest in ["", r#","tool_calls":[]"#, r#","tool_calls":null"#] {
+            let error = read(&format!(r#"{{"role":"user"{content}{rest}}}"#)).unwrap_err().to_string();
+            assert!(error.contains("messages[0]") && error.contains("`content`"), "{error}");
+        }
+    }
+    for (message, named) in [
+        (r#"{"role":"tool","content":"4"}"#.to_owned(), "no `tool_call_id`"),
+        (r#"{"role":"user","content":"4","tool_call_id":"1"}"#.to_owned(), "not the role `tool`"),
+        (format!(r#"{{"role":"user","tool_calls":[{call}]}}"#), "not the role `assistant`"),
+    ] {
+        let fault = read(&message).unwrap().check().unwrap_err();
+        assert!(fault.message.contains("messages[0]") && fault.message.contains(named), "{fault}");
+    }
+}
+
+#[test]
 fn every_golden_request_passes_its_check() {
     fn passes<R: Request>(name: &str) {
         let body = std::fs::read(generated::root().join("golden").join(name)).unwrap();
@@ -76,6 +133,7 @@ fn every_golden_request_passes_its_check() {
     passes::<Ask>("ask_request.json");
     passes::<Ask>("ask_request-short.json");
     passes::<ChatRequest>("chat_request.json");
+    passes::<ChatRequest>("chat_request-tools.json");
     passes::<EmbedRequest>("embed_request.json");
     passes::<EmbedRequest>("embed_request-short.json");
     passes::<TranscribeRequest>("transcribe_request.json");

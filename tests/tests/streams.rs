@@ -110,7 +110,7 @@ async fn a_stream_that_is_read_too_slowly_says_so_and_cancels_the_work() {
     let mut bench = Bench::new().await;
     let (mut stream, work, mut request) = bench.open().await;
     for _ in 0..10 {
-        (0..1000).for_each(|_| request.responder.frame(&ChatFrame { delta: "a".into() }, None));
+        (0..1000).for_each(|_| request.responder.frame(&ChatFrame::text("a"), None));
         bench.writer.flush().await.unwrap();
     }
     // What is answered on the same connection after all frames comes after them.
@@ -137,7 +137,7 @@ async fn a_stream_that_is_read_too_slowly_says_so_and_cancels_the_work() {
 async fn a_stream_that_has_ended_is_not_cancelled() {
     let mut bench = Bench::new().await;
     let (mut stream, _, mut request) = bench.open().await;
-    request.responder.frame(&ChatFrame { delta: "a".into() }, None);
+    request.responder.frame(&ChatFrame::text("a"), None);
     request.responder.answer(&end());
     assert_eq!(read(&mut stream).await, (1, Ok(end())));
     let (mut stream, _, request) = bench.open().await;

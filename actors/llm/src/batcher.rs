@@ -48,7 +48,7 @@ impl Batcher {
     pub(crate) fn admit(&mut self, task: Task) -> Option<usize> {
         let capacity = self.context.tokens_per_sequence();
         let (id, free) = self.sequences.iter_mut().enumerate().find(|(_, sequence)| sequence.is_none())?;
-        *free = Some(Sequence::new(task, capacity));
+        *free = Some(Sequence::new(task, capacity, self.context.vocabulary()));
         Some(id)
     }
 

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
 use megabrain_runtime::{Gauges, Job, LoadError, Profile, Step};
-use megabrain_schemas::{Capability, ChatRequest, Fault, FaultKind, Name, SeeRequest, SeeTask};
+use megabrain_schemas::{Capability, ChatRequest, Fault, FaultKind, FinishReason, Name, SeeRequest, SeeTask};
 
 use crate::batcher::Batcher;
 use crate::config::Config;
 use crate::load::{Loaded, Native};
 use crate::looker::{Bounds, Looker};
 use crate::piece::{Piece, Prompt};
+use crate::plan::{Answering, Plan, Planner};
 use crate::projector::Room;
-use crate::prompt::ChatTemplate;
 use crate::rate::Rate;
 use crate::sampler::Sampling;
 use crate::sequence::{Output, Task};
@@ -24,7 +24,7 @@ use crate::slot::Slot;
 pub(crate) struct Chat {
     config: Config,
     name: Name,
-    template: ChatTemplate,
+    planner: Planner,
     slots: Vec<Option<Occupant>>,
     // Before the batcher, whose model the looker looks with.
     looker: Option<Looker>,
@@ -48,7 +48,7 @@ impl Chat {
     /// Makes a loaded model answer. `name` is what it is called; `wake` has [`Chat::step`] called soon, from any thread.
     ///
     /// # Errors
-    /// Its chat template cannot be read.
+    /// Its chat template cannot be read, or its vocabulary is of no use.
     pub(crate) fn new(
         native: Native,
         mut loaded: Loaded,
@@ -63,7 +63,7 @@ impl Chat {
             .transpose()
             .map_err(|error| LoadError::Config(format!("the file of `chat_template` cannot be read: {error}")))?;
         let model = loaded.context.model();
-        let template = ChatTemplate::of(model, instead)?;
+        let planner = Planner::of(model, instead)?;
         let longest_token = model.tokens(true).map(|(_, bytes)| bytes.len()).max().unwrap_or(1);
         let capacity = loaded.context.tokens_per_sequence();
         let slots = config.slots as usize;
@@ -79,7 +79,7 @@ impl Chat {
         }
         let batcher = Batcher::new(loaded.context, slots, config.batch as usize);
         Ok(Self {
-            template,
+            planner,
             name,
             slots: (0..slots).map(|_| None).collect(),
             looker,
@@ -114,7 +114,9 @@ impl Chat {
             return self.look_for(job, request);
         }
         match self.task(&request) {
-            Ok(task) => self.admit(task, |prompt_tokens| Occupant::chat(job, request.stream, prompt_tokens)),
+            Ok((task, answer)) => {
+                self.admit(task, |prompt_tokens| Occupant::chat(job, request.stream, answer, prompt_tokens))
+            }
             Err(fault) => job.fail(fault),
         }
     }
@@ -164,7 +166,14 @@ impl Chat {
             Occupant::Chat(slot) => slot.deliver(&output),
             Occupant::See(showing) => showing.deliver(&output),
         }
-        match (output.finish, occupant) {
+        let finish = match &occupant {
+            Occupant::Chat(slot) if output.finish.is_none() && slot.is_complete() => {
+                self.batcher.dismiss(id);
+                Some(FinishReason::Stop)
+            }
+            _ => output.finish,
+        };
+        match (finish, occupant) {
             (None, occupant) => {
                 if let Some(place) = self.slots.get_mut(id) {
                     *place = Some(occupant);
@@ -178,24 +187,33 @@ impl Chat {
         }
     }
 
-    /// Makes a request, which has been checked, the task of a sequence.
-    fn task(&mut self, request: &ChatRequest) -> Result<Task, Fault> {
-        let text = self.template.render(&request.messages)?;
-        let tokens = self.prompt(&text)?;
-        Ok(self.task_of(request, Prompt::new(vec![Piece::Text(tokens)])))
+    /// Makes a request, which has been checked, the task of a sequence, and tells how to read its answer.
+    fn task(&mut self, request: &ChatRequest) -> Result<(Task, Answering), Fault> {
+        let plan = self.planner.plan(request, &request.messages)?;
+        let tokens = self.prompt(&plan.text)?;
+        self.task_of(request, Prompt::new(vec![Piece::Text(tokens)]), plan)
     }
 
-    fn sampling(&self, request: &ChatRequest) -> Sampling {
-        Sampling {
-            temperature: request.temperature.unwrap_or(self.config.temperature),
-            top_p: request.top_p.unwrap_or(self.config.top_p),
-            seed: request.seed.or(self.config.seed).unwrap_or_else(rand::random),
-        }
+    fn sampling(&self, request: &ChatRequest) -> Result<Sampling, Fault> {
+        let defaults = Sampling {
+            temperature: self.config.temperature,
+            top_p: self.config.top_p,
+            seed: self.config.seed.unwrap_or_else(rand::random),
+            ..Sampling::default()
+        };
+        self.planner.sampling(request, defaults)
     }
 
-    fn task_of(&self, request: &ChatRequest, prompt: Prompt) -> Task {
-        let max_tokens = request.max_tokens.unwrap_or(self.config.max_tokens) as usize;
-        Task { prompt, max_tokens, sampling: self.sampling(request), stops: request.stop.clone() }
+    fn task_of(&self, request: &ChatRequest, prompt: Prompt, plan: Plan) -> Result<(Task, Answering), Fault> {
+        let task = Task {
+            prompt,
+            max_tokens: request.max_tokens.unwrap_or(self.config.max_tokens) as usize,
+            sampling: self.sampling(request)?,
+            stops: request.stop.clone(),
+            constraint: plan.constraint,
+            shown: plan.shown,
+        };
+        Ok((task, plan.answer))
     }
 
     /// Refuses megabytes of text, which need not be read to know that they are too many.
@@ -209,7 +227,7 @@ impl Chat {
 
     fn prompt(&mut self, text: &str) -> Result<Vec<LlamaToken>, Fault> {
         self.check_length(text)?;
-        let tokens = self.template.tokens(self.batcher.context().model(), text);
+        let tokens = self.planner.template().tokens(self.batcher.context().model(), text);
         if tokens.len() > self.capacity {
             return Err(too_long(&tokens.len().to_string(), self.capacity));
         }
@@ -235,8 +253,8 @@ impl Chat {
 
 impl Occupant {
     /// A conversation whose prompt has so many tokens.
-    fn chat(job: Job, is_stream: bool, prompt_tokens: usize) -> Self {
-        Self::Chat(Box::new(Slot::new(job, is_stream, prompt_tokens)))
+    fn chat(job: Job, is_stream: bool, answer: Answering, prompt_tokens: usize) -> Self {
+        Self::Chat(Box::new(Slot::new(job, is_stream, answer, prompt_tokens)))
     }
 
     /// Why the job should end now, if it should.

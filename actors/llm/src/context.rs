@@ -127,6 +127,11 @@ impl Context {
         self.tokens_per_sequence
     }
 
+    /// Tokens that the model knows.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
     /// Numbers of a vector.
     pub(crate) fn dimensions(&self) -> usize {
         self.dimensions

@@ -12,6 +12,7 @@ use megabrain_schemas::{ChatRequest, Fault, FaultKind, Media};
 
 use crate::line::Line;
 use crate::piece::Piece;
+use crate::plan::Plan;
 use crate::projector::{Picture, Projector, Room, Unread};
 use crate::showing::Showing;
 
@@ -22,8 +23,8 @@ const MOST_STRETCHED: u32 = 200;
 /// Who asks for a look.
 #[derive(Debug)]
 pub(crate) enum Asker {
-    /// A conversation with pictures in it.
-    Chat(Box<Job>, Box<ChatRequest>),
+    /// A conversation with pictures in it, and what it makes of the model.
+    Chat(Box<Job>, Box<(ChatRequest, Plan)>),
     /// Pictures to be described.
     See(Box<Showing>),
 }

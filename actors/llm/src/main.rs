@@ -1,9 +1,11 @@
 //! `megabrain-llm`: how does a language model become an actor? llama.cpp, driven step by step.
 
+mod answer;
 mod bare;
 mod batcher;
 mod chat;
 mod config;
+mod constraint;
 mod context;
 mod devices;
 mod embed;
@@ -17,6 +19,7 @@ mod native;
 mod pace;
 mod passages;
 mod piece;
+mod plan;
 mod projector;
 mod prompt;
 mod purpose;

@@ -4,6 +4,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use megabrain_schemas::{Fault, FinishReason};
 
+use crate::constraint::Constraint;
 use crate::context::{Batch, Context, DecodeError};
 use crate::piece::Prompt;
 use crate::sampler::{Sampler, Sampling};
@@ -20,6 +21,10 @@ pub(crate) struct Task {
     pub(crate) sampling: Sampling,
     /// Texts that end the answer.
     pub(crate) stops: Vec<String>,
+    /// The form that the answer is held to.
+    pub(crate) constraint: Option<Constraint>,
+    /// Tokens that stand for no text, and whose names are given out all the same: they tell what the answer is.
+    pub(crate) shown: Vec<LlamaToken>,
 }
 
 /// What a step gave for one sequence.
@@ -47,13 +52,15 @@ pub(crate) struct Sequence {
     max_tokens: usize,
     capacity: usize,
     sampler: Sampler,
+    constraint: Option<Constraint>,
+    shown: Vec<LlamaToken>,
     text: TextStream,
     piece: Vec<u8>,
 }
 
 impl Sequence {
-    /// A sequence that may fill `capacity` tokens of memory.
-    pub(crate) fn new(task: Task, capacity: usize) -> Self {
+    /// A sequence that may fill `capacity` tokens of memory, of a model that knows `vocabulary` tokens.
+    pub(crate) fn new(task: Task, capacity: usize, vocabulary: usize) -> Self {
         Self {
             prompt: task.prompt,
             remembered: 0,
@@ -63,7 +70,9 @@ impl Sequence {
             produced: 0,
             max_tokens: task.max_tokens,
             capacity,
-            sampler: Sampler::new(task.sampling),
+            sampler: Sampler::new(&task.sampling, vocabulary),
+            constraint: task.constraint,
+            shown: task.shown,
             text: TextStream::new(task.stops),
             piece: Vec::new(),
         }
@@ -125,18 +134,29 @@ impl Sequence {
     /// Chooses the next token by the logits of [`Sequence::row`].
     ///
     /// # Errors
-    /// `engine` if the model computed nothing that can be chosen from.
+    /// `engine` if the model computed nothing that can be chosen from, or the form of the answer takes too much work.
     pub(crate) fn advance(&mut self, logits: &[f32], model: &LlamaModel) -> Result<Output, Fault> {
-        let token = self.sampler.choose(logits).ok_or_else(|| Fault::engine("the model computed no usable numbers"))?;
+        let allowed = self.constraint.as_mut().map(Constraint::allowed).transpose()?.flatten();
+        let token = self
+            .sampler
+            .choose(logits, allowed.as_ref())
+            .ok_or_else(|| Fault::engine("the model computed no usable numbers"))?;
         if model.vocab().is_eog(token) {
             return Ok(Output { text: self.text.finish(), tokens: 0, finish: Some(FinishReason::Stop) });
         }
         self.next = Some(token);
         self.produced += 1;
         self.piece.clear();
-        model.vocab().token_to_piece_into(token, &mut self.piece, false, None);
+        model.vocab().token_to_piece_into(token, &mut self.piece, self.shown.contains(&token), None);
+        let is_complete = match &mut self.constraint {
+            Some(constraint) => constraint.accept(token, &self.piece)?,
+            None => false,
+        };
         let mut text = self.text.push(&self.piece);
         let finish = if self.text.is_stopped() {
+            Some(FinishReason::Stop)
+        } else if is_complete {
+            text.push_str(&self.text.finish());
             Some(FinishReason::Stop)
         } else if self.produced >= self.max_tokens || self.remembered >= self.capacity {
             text.push_str(&self.text.finish());

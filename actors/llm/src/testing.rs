@@ -12,6 +12,11 @@ pub(crate) fn smollm2_experts() -> PathBuf {
     model("SmolLM2-135M-Instruct-4-experts.Q4_1.gguf")
 }
 
+/// A real model whose chat template knows of tools.
+pub(crate) fn qwen() -> PathBuf {
+    model("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")
+}
+
 /// A real model that makes vectors of texts.
 pub(crate) fn minilm() -> PathBuf {
     model("all-MiniLM-L6-v2.F16.gguf")

@@ -70,7 +70,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
 }
 
 /// How many bytes at the end of `text` are the beginning of `stop`.
-fn overlap(text: &str, stop: &str) -> usize {
+pub(crate) fn overlap(text: &str, stop: &str) -> usize {
     stop.char_indices()
         .map(|(at, _)| at)
         .filter(|&length| length > 0 && length <= text.len())

@@ -289,7 +289,7 @@ async fn read_chat(
             *last = body;
             return Ok((text, reply));
         }
-        let ChatFrame { delta } = leg.read(&body)?;
+        let ChatFrame { delta, .. } = leg.read(&body)?;
         text.push_str(&delta);
         // Nobody reads frames of a question that is given up.
         let _ = deltas.send((leg.model.clone(), delta)).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use megabrain_schemas::*;
+use serde_json::{Value, json};
 
 use super::message::{MessageType, Part};
 
@@ -150,6 +151,14 @@ fn asking() -> Made<Vec<MessageType>> {
     ])
 }
 
+fn berth() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"day": {"type": "string"}, "length_m": {"type": "number", "minimum": 0}},
+        "required": ["day"],
+    })
+}
+
 fn chatting() -> Made<Vec<MessageType>> {
     let request = ChatRequest {
         model: Some("fast".into()),
@@ -165,12 +174,53 @@ fn chatting() -> Made<Vec<MessageType>> {
         max_tokens: Some(64),
         temperature: Some(0.5),
         top_p: Some(0.875),
+        top_k: Some(40),
+        min_p: Some(0.0625),
+        presence_penalty: Some(0.5),
+        frequency_penalty: Some(-0.5),
+        repeat_penalty: Some(1.25),
+        logit_bias: [("42".to_owned(), -100.0)].into(),
+        n: Some(1),
         seed: Some(1),
         stop: vec!["\n\n".into()],
+        tools: Vec::new(),
+        tool_choice: None,
+        parallel_tool_calls: None,
+        response_format: Some(ResponseFormat::JsonSchema {
+            json_schema: JsonSchemaFormat {
+                name: Some("berth".into()),
+                description: None,
+                schema: berth(),
+                strict: Some(true),
+            },
+        }),
+        grammar: None,
         stream: true,
         session: Some("harbour-office".into()),
         deadline_ms: Some(5000),
         work: Some(work()),
+    };
+    let asked = ToolCall::function("call_7", "find_berth", "{\"day\":\"Friday\"}");
+    let with_tools = ChatRequest {
+        messages: vec![
+            Message::user("Is a berth free on Friday?"),
+            Message { tool_calls: vec![asked.clone()], ..Message::assistant("") },
+            Message::tool("call_7", "{\"berth\":42}"),
+        ],
+        tools: vec![Tool::function("find_berth", "Finds a free berth.", berth())],
+        tool_choice: Some(ToolChoice::named("find_berth")),
+        parallel_tool_calls: Some(false),
+        ..ChatRequest::default()
+    };
+    let calling = ChatReply {
+        message: Some(Message {
+            tool_calls: vec![asked.clone()],
+            reasoning_content: Some("The list of berths will tell.".into()),
+            ..Message::assistant("")
+        }),
+        finish_reason: FinishReason::ToolCalls,
+        usage: usage(),
+        timings: Timings::default(),
     };
     let reply = ChatReply {
         message: Some(Message::assistant("Yes: berth 42 is free on Friday.")),
@@ -179,6 +229,8 @@ fn chatting() -> Made<Vec<MessageType>> {
         timings: Timings { queued_ms: 0.25, prompt_ms: 12.5, first_token_ms: 14.75, total_ms: 96.5 },
     };
     let end = ChatReply { message: None, finish_reason: FinishReason::Length, ..reply.clone() };
+    let thinking = ChatFrame { reasoning_content: Some("The list ".into()), ..ChatFrame::default() };
+    let called = ChatFrame { tool_calls: vec![asked.into_delta(0)], ..ChatFrame::default() };
     let to_embed = EmbedRequest {
         model: Some("embed".into()),
         input: vec!["a berth".into(), "a mooring".into()],
@@ -191,17 +243,17 @@ fn chatting() -> Made<Vec<MessageType>> {
         usage: Usage { prompt_tokens: 9, completion_tokens: 0 },
     };
     Ok(vec![
-        MessageType::new::<ChatRequest>("chat_request", Part::Request)?.plain("", &request)?,
-        MessageType::new::<ChatReply>("chat_reply", Part::Reply)?.stamped("", &end_of("fast"), &reply)?.stamped(
-            "stream",
-            &Stamp { seq: Some(9), ..end_of("fast") },
-            &end,
-        )?,
-        MessageType::new::<ChatFrame>("chat_frame", Part::Frame)?.stamped(
-            "",
-            &frame_of("fast", 0),
-            &ChatFrame { delta: "Yes: ".into() },
-        )?,
+        MessageType::new::<ChatRequest>("chat_request", Part::Request)?
+            .plain("", &request)?
+            .plain("tools", &with_tools)?,
+        MessageType::new::<ChatReply>("chat_reply", Part::Reply)?
+            .stamped("", &end_of("fast"), &reply)?
+            .stamped("stream", &Stamp { seq: Some(9), ..end_of("fast") }, &end)?
+            .stamped("tools", &end_of("fast"), &calling)?,
+        MessageType::new::<ChatFrame>("chat_frame", Part::Frame)?
+            .stamped("", &frame_of("fast", 0), &ChatFrame::text("Yes: "))?
+            .stamped("reasoning", &frame_of("fast", 0), &thinking)?
+            .stamped("tools", &frame_of("fast", 1), &called)?,
         MessageType::new::<EmbedRequest>("embed_request", Part::Request)?
             .plain("", &to_embed)?
             .plain("short", &EmbedRequest { input: vec!["a berth".into()], ..EmbedRequest::default() })?,

@@ -5,11 +5,19 @@ use megabrain_schemas::{FaultKind, FinishReason, Message};
 use super::*;
 use crate::testing::{smollm2, smollm2_experts};
 
+mod forms;
+mod sampled;
+mod tools;
+
 // One, so that a machine with other work to do does not make threads wait for each other.
 const THREADS: usize = 1;
 
 fn engine(change: impl FnOnce(&mut Config)) -> Chat {
-    let mut config = Config::of_weights(smollm2());
+    engine_of(smollm2(), change)
+}
+
+fn engine_of(weights: std::path::PathBuf, change: impl FnOnce(&mut Config)) -> Chat {
+    let mut config = Config::of_weights(weights);
     config.device = "ram".to_owned();
     config.context = Some(512);
     config.temperature = 0.0;
@@ -27,7 +35,7 @@ fn ask(text: &str) -> ChatRequest {
 fn answers(engine: &mut Chat, requests: &[ChatRequest]) -> Vec<(String, FinishReason, u32)> {
     let mut texts = vec![(String::new(), None, 0); requests.len()];
     for (at, request) in requests.iter().enumerate() {
-        let task = engine.task(request).unwrap();
+        let (task, _) = engine.task(request).unwrap();
         assert_eq!(engine.batcher.admit(task), Some(at));
     }
     while !engine.batcher.is_idle() {
@@ -97,7 +105,7 @@ fn max_tokens_and_a_full_context_end_with_length() {
     assert_eq!((finish, tokens), (FinishReason::Length, 5));
 
     let request = ChatRequest { max_tokens: Some(1000), ..ask("Write a very long story about the sea.") };
-    let prompt = engine.task(&request).unwrap().prompt.len();
+    let prompt = engine.task(&request).unwrap().0.prompt.len();
     let (_, finish, tokens) = answer(&mut engine, request);
     assert_eq!(finish, FinishReason::Length);
     assert_eq!(prompt + tokens as usize, 256 + 1, "the last token needs no room");
@@ -117,9 +125,9 @@ fn a_prompt_longer_than_the_context_is_refused_with_both_lengths() {
 fn a_dismissed_conversation_leaves_room_and_no_trace() {
     let mut engine = engine(|config| config.slots = 1);
     let expected = answer(&mut engine, ask("Name a fruit."));
-    let task = engine.task(&ask("Tell a very long story about a dragon.")).unwrap();
+    let task = engine.task(&ask("Tell a very long story about a dragon.")).unwrap().0;
     let id = engine.batcher.admit(task).unwrap();
-    let second = engine.task(&ask("Name a fruit.")).unwrap();
+    let second = engine.task(&ask("Name a fruit.")).unwrap().0;
     assert_eq!(engine.batcher.admit(second), None);
     for _ in 0..5 {
         engine.batcher.step();
@@ -132,11 +140,11 @@ fn a_dismissed_conversation_leaves_room_and_no_trace() {
 #[test]
 fn an_answer_goes_on_while_a_long_prompt_is_read() {
     let mut engine = engine(|config| config.context = Some(2048));
-    let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap();
+    let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap().0;
     let answering = engine.batcher.admit(answer).unwrap();
     while engine.batcher.step().is_empty() {}
 
-    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(150))).unwrap();
+    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(150))).unwrap().0;
     assert!(long.prompt.len() > 1500);
     let reading = engine.batcher.admit(long).unwrap();
     let mut steps = 0;
@@ -157,12 +165,12 @@ fn a_step_has_room_for_a_chunk_of_a_prompt_beside_every_answer() {
     let mut engine = engine(|config| (config.batch, config.slots, config.context) = (16, 16, Some(256)));
     let answers = 15;
     for _ in 0..answers {
-        let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap();
+        let answer = engine.task(&ChatRequest { max_tokens: Some(200), ..ask("Tell a very long story.") }).unwrap().0;
         engine.batcher.admit(answer).unwrap();
     }
     while engine.batcher.step().len() < answers {}
 
-    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(10))).unwrap();
+    let long = engine.task(&ask(&"The quick brown fox jumps over the lazy dog. ".repeat(10))).unwrap().0;
     let reading = engine.batcher.admit(long).unwrap();
     loop {
         let results = engine.batcher.step();

@@ -61,18 +61,25 @@ fn picture(colour: [u8; 3], width: u32, height: u32) -> Picture {
 impl Seeing {
     fn read(&mut self, pictures: &[Picture], question: &str) -> Vec<Piece> {
         let markers = format!("{}\n", self.projector.marker()).repeat(pictures.len());
-        let text = self.template.render(&[Message::user(format!("{markers}{question}"))]).unwrap();
+        let text = self.template.render(&[Message::user(format!("{markers}{question}"))], &[]).unwrap();
         let begins = self.template.lacks_beginning(&text);
         self.projector.read(&text, begins, pictures, ROOM, || false).unwrap()
     }
 
     /// Answers all prompts side by side, each in at most 24 tokens.
     fn answers(&mut self, prompts: Vec<Vec<Piece>>) -> Vec<String> {
-        let sampling = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
+        let sampling = Sampling { top_p: 1.0, seed: 1, ..Sampling::default() };
         let mut texts = vec![String::new(); prompts.len()];
         for (at, pieces) in prompts.into_iter().enumerate() {
             let prompt = Prompt::new(pieces);
-            let task = Task { prompt, max_tokens: 24, sampling, stops: Vec::new() };
+            let task = Task {
+                prompt,
+                max_tokens: 24,
+                sampling: sampling.clone(),
+                stops: Vec::new(),
+                constraint: None,
+                shown: Vec::new(),
+            };
             assert_eq!(self.batcher.admit(task), Some(at));
         }
         while !self.batcher.is_idle() {
@@ -128,7 +135,7 @@ fn conversations_with_and_without_pictures_side_by_side_say_what_each_says_alone
 #[test]
 fn words_without_pictures_are_read_as_anywhere_else() {
     let mut seeing = seeing();
-    let text = seeing.template.render(&[Message::user("<|im_start|> is é 🛥 to words.")]).unwrap();
+    let text = seeing.template.render(&[Message::user("<|im_start|> is é 🛥 to words.")], &[]).unwrap();
     let expected = seeing.template.tokens(seeing.batcher.context().model(), &text);
     let begins = seeing.template.lacks_beginning(&text);
     let pieces = seeing.projector.read(&text, begins, &[], ROOM, || false).unwrap();
@@ -187,9 +194,16 @@ fn a_picture_takes_as_many_steps_as_it_needs_beside_answers() {
     };
     let questions: Vec<Vec<Piece>> =
         (0..4).map(|_| seeing.read(&[picture([255, 0, 0], 64, 64), picture([0, 0, 255], 64, 64)], QUESTION)).collect();
-    let sampling = Sampling { temperature: 0.0, top_p: 1.0, seed: 1 };
+    let sampling = Sampling { top_p: 1.0, seed: 1, ..Sampling::default() };
     for pieces in questions {
-        let task = Task { prompt: Prompt::new(pieces), max_tokens: 8, sampling, stops: Vec::new() };
+        let task = Task {
+            prompt: Prompt::new(pieces),
+            max_tokens: 8,
+            sampling: sampling.clone(),
+            stops: Vec::new(),
+            constraint: None,
+            shown: Vec::new(),
+        };
         batcher.admit(task).unwrap();
     }
     let mut texts = vec![String::new(); 4];

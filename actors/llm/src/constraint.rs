@@ -1,0 +1,229 @@
+//! Which tokens may come next, where the answer must have a form?
+//!
+//! The form is a JSON Schema or a grammar, and llguidance holds the answer to it: written in Rust, it names the keyword
+//! that it does not know and the schema that nothing keeps to, its work is bounded, and a mask of the vocabulary takes it
+//! some tens of microseconds. llama.cpp's own converter ignores what it does not know, and its recursion over hostile
+//! input would end the process.
+
+use std::fmt;
+use std::sync::Arc;
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+use llguidance::api::TopLevelGrammar;
+use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokEnv, TokRxInfo, TokTrie};
+use llguidance::{Matcher, ParserFactory, panic_utils};
+use megabrain_runtime::LoadError;
+use megabrain_schemas::{ChatRequest, Fault, ResponseFormat};
+use serde_json::{Value, json};
+
+mod forced;
+mod gbnf;
+mod keywords;
+
+pub(crate) use forced::forced_calls;
+
+/// Bytes of a schema.
+const LONGEST_SCHEMA: usize = 256 << 10;
+/// Work to compile a form: some 50,000 of it take a millisecond, in which nobody's answer goes on.
+const COMPILE_FUEL: u64 = 1_000_000;
+/// Symbols of a compiled form.
+const LARGEST: usize = 200_000;
+/// Characters of a reason: it must fit into an answer.
+const LONGEST_REASON: usize = 400;
+
+/// What makes constraints for a model: its vocabulary as a tree.
+pub(crate) struct Constraints {
+    factory: ParserFactory,
+}
+
+impl fmt::Debug for Constraints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Constraints")
+    }
+}
+
+impl Constraints {
+    /// Reads the vocabulary of a model.
+    ///
+    /// # Errors
+    /// The vocabulary is of no use.
+    pub(crate) fn of(model: &LlamaModel) -> Result<Self, LoadError> {
+        let unusable =
+            |error| LoadError::Weights(format!("no grammar can be made for the model's vocabulary: {error}"));
+        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let mut factory = ParserFactory::new(&vocabulary(model), InferenceCapabilities::default(), &slices)
+            .map_err(|error| unusable(error.to_string()))?;
+        factory.quiet();
+        let limits = factory.limits_mut();
+        limits.initial_lexer_fuel = COMPILE_FUEL;
+        limits.max_grammar_size = LARGEST;
+        limits.verbose_errors = false;
+        Ok(Self { factory })
+    }
+
+    /// What a request holds its answer to, if it does. `thought_end` ends the thoughts that the prompt has opened: what
+    /// is held to the form comes after them.
+    ///
+    /// # Errors
+    /// `invalid_request` with what is wrong: nothing keeps to the form, it cannot be held to, or it cannot be read.
+    pub(crate) fn of_request(
+        &self,
+        request: &ChatRequest,
+        thought_end: Option<&'static str>,
+    ) -> Result<Option<Constraint>, Fault> {
+        let (grammar, field) = match (&request.grammar, &request.response_format) {
+            (Some(grammar), _) => {
+                let lark = gbnf::to_lark(grammar).map_err(|error| wrong("grammar", &error.to_string()))?;
+                (TopLevelGrammar::from_lark(lark), "grammar")
+            }
+            (None, Some(ResponseFormat::JsonObject)) => (json_schema(&json!({"type": "object"})), "response_format"),
+            (None, Some(ResponseFormat::JsonSchema { json_schema: format })) => {
+                let field = "response_format.json_schema.schema";
+                check_schema(field, &format.schema)?;
+                (json_schema(&format.schema), field)
+            }
+            (None, Some(ResponseFormat::Text) | None) => return Ok(None),
+        };
+        self.compile(grammar, field, thought_end).map(Some)
+    }
+
+    fn compile(
+        &self,
+        grammar: TopLevelGrammar,
+        field: &str,
+        thought_end: Option<&'static str>,
+    ) -> Result<Constraint, Fault> {
+        let make = std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar));
+        let mut matcher = Matcher::new(panic_utils::catch_unwind(make));
+        // What nothing keeps to shows at the first mask at the latest.
+        match matcher.compute_mask() {
+            Ok(_) => {}
+            // llguidance's word for it, and all that it says.
+            Err(error) if error.to_string().contains("NoExtensionBias") => {
+                return Err(wrong(field, "no answer keeps to it"));
+            }
+            Err(error) => return Err(wrong(field, &error.to_string())),
+        }
+        Ok(Constraint { matcher, thought_end, thought: Vec::new() })
+    }
+}
+
+/// Refuses a schema that is too long, or has a keyword that would not be held to.
+fn check_schema(field: &str, schema: &Value) -> Result<(), Fault> {
+    let bytes = schema.to_string().len();
+    if bytes > LONGEST_SCHEMA {
+        return Err(wrong(field, &format!("{bytes} bytes, expected {LONGEST_SCHEMA} or fewer")));
+    }
+    keywords::check(schema).map_err(|error| wrong(field, &error))
+}
+
+/// JSON on one line, with a space after commas and colons: no model gets lost in white space.
+fn json_schema(schema: &Value) -> TopLevelGrammar {
+    TopLevelGrammar::from_json_schema(on_one_line(schema))
+}
+
+fn on_one_line(schema: &Value) -> Value {
+    let mut schema = match schema {
+        // `false` stays, to be refused.
+        Value::Bool(true) => json!({}),
+        schema => schema.clone(),
+    };
+    if let Some(fields) = schema.as_object_mut() {
+        let options = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
+        fields.insert("x-guidance".into(), options);
+    }
+    schema
+}
+
+fn wrong(field: &str, reason: &str) -> Fault {
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+    Fault::invalid(format!("`{field}`: {}", reason.trim()))
+}
+
+/// Holds one answer to a form.
+pub(crate) struct Constraint {
+    matcher: Matcher,
+    /// While the model thinks, it may think anything until this.
+    thought_end: Option<&'static str>,
+    /// The end of its thoughts so far.
+    thought: Vec<u8>,
+}
+
+impl fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Constraint").field("thought_end", &self.thought_end).finish_non_exhaustive()
+    }
+}
+
+/// Tokens that may come next.
+pub(crate) struct Allowed(SimpleVob);
+
+impl Allowed {
+    /// Those of them that a vocabulary of this size has.
+    pub(crate) fn tokens(&self, vocabulary: usize) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|token| token as usize).take_while(move |&token| token < vocabulary)
+    }
+}
+
+impl Constraint {
+    /// Which tokens may come next. None: any.
+    ///
+    /// # Errors
+    /// `engine` if the form takes too much work.
+    pub(crate) fn allowed(&mut self) -> Result<Option<Allowed>, Fault> {
+        if self.thought_end.is_some() {
+            return Ok(None);
+        }
+        self.matcher.compute_mask().map(|mask| Some(Allowed(mask))).map_err(too_complex)
+    }
+
+    /// Notes which token came, and its text. True if the answer is complete: nothing can follow.
+    ///
+    /// # Errors
+    /// `engine` if the form takes too much work.
+    pub(crate) fn accept(&mut self, token: LlamaToken, text: &[u8]) -> Result<bool, Fault> {
+        if let Some(end) = self.thought_end {
+            self.thought.extend_from_slice(text);
+            if self.thought.windows(end.len()).any(|window| window == end.as_bytes()) {
+                self.thought_end = None;
+            }
+            self.thought.drain(..self.thought.len().saturating_sub(end.len()));
+            return Ok(false);
+        }
+        self.matcher.consume_token(token.0.cast_unsigned()).map_err(too_complex)?;
+        Ok(self.matcher.is_stopped())
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn too_complex(error: impl fmt::Display) -> Fault {
+    let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
+    Fault::engine(format!("the answer could not be held to its form: {reason}"))
+}
+
+/// The vocabulary as a tree. What has no text but is a token, such as the end of a turn, is marked as such.
+fn vocabulary(model: &LlamaModel) -> TokEnv {
+    let vocabulary = model.vocab();
+    let end = if vocabulary.eot().0 < 0 { vocabulary.eos() } else { vocabulary.eot() };
+    let mut ends = vec![end.0.cast_unsigned()];
+    let mut words = Vec::new();
+    for token in (0..model.n_vocab()).map(LlamaToken) {
+        if vocabulary.is_eog(token) && token != end {
+            ends.push(token.0.cast_unsigned());
+        }
+        let text = vocabulary.token_to_piece(token, false, None);
+        words.push(if text.is_empty() {
+            let text = vocabulary.token_to_piece(token, true, None);
+            if text.is_empty() { text } else { [&[TokTrie::SPECIAL_TOKEN_MARKER], text.as_slice()].concat() }
+        } else {
+            text
+        });
+    }
+    let info = TokRxInfo::new(u32::try_from(words.len()).unwrap_or(u32::MAX), end.0.cast_unsigned());
+    let tree = TokTrie::from(&info, &words).with_eos_tokens(&ends);
+    Arc::new(ApproximateTokEnv::new(tree))
+}
+
+#[cfg(test)]
+mod tests;
