@@ -9,7 +9,7 @@ export interface BusCredential {
 	user?: string;
 	password?: string;
 	token?: string;
-	credentialsFile?: string;
+	secretCreds?: string;
 	tls?: boolean;
 	ca?: string;
 	certificate?: string;
@@ -48,7 +48,7 @@ function identity(credential: BusCredential): NodeConnectionOptions {
 		case 'token':
 			return { token: credential.token };
 		case 'creds':
-			return { authenticator: credsAuthenticator(new TextEncoder().encode(credential.credentialsFile)) };
+			return { authenticator: credsAuthenticator(new TextEncoder().encode(credential.secretCreds)) };
 		case 'none':
 			return {};
 	}

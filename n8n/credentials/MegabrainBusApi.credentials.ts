@@ -61,7 +61,7 @@ export class MegabrainBusApi implements ICredentialType {
 		},
 		{
 			displayName: 'Content of the File',
-			name: 'credentialsFile',
+			name: 'secretCreds',
 			type: 'string',
 			typeOptions: { password: true, rows: 6 },
 			default: '',

@@ -8,7 +8,7 @@ import { headersOption, payloadOf, payloadProperties } from './payload';
 
 export const request: Operation = {
 	properties: payloadProperties,
-	options: [headersOption, { ...outputField, description: 'Where an answer goes that is not JSON' }],
+	options: [headersOption, { ...outputField, required: false, description: 'Where an answer goes that is not JSON' }],
 	async run(task) {
 		const { bytes, headers } = await payloadOf(task);
 		const answer = await task.request(task.parameter('subject'), bytes, headers);

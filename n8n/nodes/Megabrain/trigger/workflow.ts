@@ -42,10 +42,15 @@ export async function runWorkflow(
 	});
 	try {
 		node.emit([[item]], undefined, done);
-		return lastItem(await Promise.race([done.promise, late]));
+		return lastItem(await Promise.race([done.promise.catch(refused), late]));
 	} finally {
 		clearTimeout(timer);
 	}
+}
+
+/** n8n found the workflow unfit to run, and keeps what is wrong with it in its list. */
+function refused(error: Error): never {
+	throw new Fault('engine', `n8n did not run the workflow (${error.message}): see its executions`);
 }
 
 function lastItem(run: IRun): INodeExecutionData | undefined {
