@@ -8,6 +8,8 @@ import { connect, createInbox, errors, headers as newHeaders, type Msg, type Nat
 
 /** The brain's own word at the end of a deadline comes first; this much later, nobody's will. */
 const GRACE_MS = 5_000;
+/** After an outage others may come back so much later than this connection. */
+const SETTLING_MS = 15_000;
 /** Headers take part of a message, too. */
 const HEADERS_ROOM = 4_096;
 
@@ -24,6 +26,7 @@ export interface RequestOptions {
 /** One connection, with what has become of it. */
 export class Bus {
 	private connected = true;
+	private backAt = -Infinity;
 	private readonly news = new EventEmitter().setMaxListeners(0);
 
 	private constructor(
@@ -114,6 +117,11 @@ export class Bus {
 		if (refused) throw mayNot('publish to', subject);
 	}
 
+	/** True shortly after an outage: who is not there may be on the way. */
+	get isSettling(): boolean {
+		return Date.now() - this.backAt < SETTLING_MS;
+	}
+
 	/** Waits for a connection that is down. @throws {Fault} `unavailable` */
 	async untilConnected(timeoutMs: number, signal?: AbortSignal): Promise<void> {
 		if (this.connected) return;
@@ -147,6 +155,7 @@ export class Bus {
 			if (status.type === 'disconnect') this.connected = false;
 			if (status.type === 'reconnect') {
 				this.connected = true;
+				this.backAt = Date.now();
 				this.news.emit('connected');
 			}
 			if (status.type === 'error' && status.error instanceof errors.PermissionViolationError)

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { answerOf } from '../dist/bus/answer.js';
 import { Bus } from '../dist/bus/bus.js';
 import type { BusCredential } from '../dist/bus/credential.js';
 import { borrow as borrowFor, borrowPatiently } from '../dist/bus/shared.js';
@@ -91,6 +92,30 @@ test('a server that is killed and started again is found again, and so are the s
 	release();
 	await bus.nats.close();
 	await own.stop();
+});
+
+test('after an outage, who comes back later than oneself still answers', async () => {
+	const own = await BusServer.start();
+	const { bus, release } = await borrow(own.credential('client'));
+	await own.kill();
+	await sleep(100);
+	const waiting = answerOf(bus, 'user.later', Buffer.from('?'), { deadlineMs: 20_000, work: 'w4' });
+	await own.up();
+	await bus.untilConnected(10_000);
+	await sleep(1_000);
+	const late = await own.enter('admin');
+	late.subscribe('user.later', { callback: (_, message) => void message.respond('late') });
+	assert.equal(Buffer.from((await waiting).data).toString(), 'late');
+	release();
+	await own.stop();
+});
+
+test('without an outage, nobody there is not waited for', async () => {
+	const { bus, release } = await borrow(server.credential('client'));
+	const began = Date.now();
+	await assert.rejects(answerOf(bus, 'user.nobody', Buffer.from('?'), asked), { kind: 'unavailable' });
+	assert(Date.now() - began < 400);
+	release();
 });
 
 test('a bus that stays away is unavailable when the time is up', async () => {

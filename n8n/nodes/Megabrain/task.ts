@@ -2,9 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 import type { IDataObject, IExecuteFunctions, INodeExecutionData } from 'n8n-workflow';
+import { answerOf } from '../../bus/answer';
 import { putBlob } from '../../bus/blobs';
 import type { Bus } from '../../bus/bus';
-import { Fault } from '../../bus/fault';
 
 /** One piece of media in a message, inline or by reference. */
 export type Media = { mime?: string; data: string } | { mime?: string; blob: string };
@@ -46,16 +46,13 @@ export class Task {
 
 	/** Sends any bytes, and gives what comes back. @throws {Fault} what the answer says, if it is a fault */
 	async request(subject: string, payload: Uint8Array, headers: Record<string, string>) {
-		const message = await this.bus.request(subject, payload, {
+		const message = await answerOf(this.bus, subject, payload, {
 			deadlineMs: this.deadlineMs,
 			work: randomUUID(),
 			headers,
 			signal: this.node.getExecutionCancelSignal(),
 		});
-		const data = Buffer.from(message.data);
-		const fault = Fault.of(parsed(data));
-		if (fault) throw fault;
-		return { data, mime: message.headers?.get('Content-Type') };
+		return { data: Buffer.from(message.data), mime: message.headers?.get('Content-Type') };
 	}
 
 	/** The named binary fields of the item: inline what there is room for, the rest by reference. @throws {Fault} */
