@@ -12,7 +12,7 @@ CARGO_FLAGS := --release --locked --workspace
 
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install what a build needs, or say how
@@ -29,6 +29,10 @@ demo: build ## start the starter brain, ask it a spoken question and about a fil
 .PHONY: test
 test: ## set up, build, check, and run every test
 	@scripts/test.sh
+
+.PHONY: test-n8n
+test-n8n: ## test the n8n package in a real n8n (3 GB); not part of `make test`
+	@scripts/test_n8n.sh
 
 .PHONY: check
 check: setup tools ## format, lints, docs, licences and dependency rule, contract

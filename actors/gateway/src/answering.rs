@@ -34,7 +34,7 @@ pub(crate) struct Answering {
 pub(crate) enum Part {
     /// More text.
     Text(String),
-    /// What the brain found, or a leg that begins or ends.
+    /// What the brain found, a leg that begins or ends, or what a model thinks before it answers.
     Note(Value),
     /// The end. Its text has come already, and is not to be sent again.
     End(Answer),
@@ -84,7 +84,11 @@ impl Answering {
                 Err(fault) => Err(fault),
             },
             Asked::Model(model) => match self.frames.next::<ChatRequest>().await? {
-                Ok(Frame::Part(_, ChatFrame { delta })) => Ok(self.text(delta)),
+                // Calls come only where tools are given, which these doors refuse as yet.
+                Ok(Frame::Part(_, ChatFrame { reasoning_content: Some(thought), .. })) => {
+                    Ok(Part::Note(json!({ "reasoning_content": thought })))
+                }
+                Ok(Frame::Part(_, ChatFrame { delta, .. })) => Ok(self.text(delta)),
                 Ok(Frame::End(_, reply)) => Ok(Part::End(self.doors.of_model(model, reply))),
                 Err(fault) => Err(fault),
             },

@@ -61,6 +61,7 @@ impl Answer {
         match self.finish_reason {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
         }
     }
 }
