@@ -31,7 +31,8 @@ pub(crate) fn prompt<'e>(question: Option<&str>, evidence: impl Iterator<Item = 
         }
         let is_told = |item: &Evidence| !scenes.is_empty() && span(item).is_some();
         items.iter().filter(|item| !is_told(item)).for_each(|item| tell(&mut prompt, item));
-        if let Some(end) = items.iter().filter(|item| item.status != LegStatus::Ok).filter_map(|item| item.t1_ms).last()
+        if let Some(end) =
+            items.iter().filter(|item| item.status != LegStatus::Ok).filter_map(|item| item.t1_ms).next_back()
         {
             // Writing to a String does not fail.
             let _ = writeln!(prompt, "[attachment {attachment}] What is said after {} is not known.", clock(end));
