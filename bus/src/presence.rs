@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_nats::{Subject, Subscriber};
 use futures::StreamExt as _;
 use megabrain_schemas::subject::{self, Address};
-use megabrain_schemas::{Codec, Fault, ModelState, Name, Presence};
+use megabrain_schemas::{Codec, Fault, FaultKind, ModelState, Name, Presence};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,9 @@ use crate::publish::Outgoing;
 
 /// An instance that was not heard for this long is taken for dead: three beats of presence.
 const SILENCE: Duration = Duration::from_millis(3200);
+
+/// One that fell silent is missed for so long: a machine may have slept.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// One event: who sent it, and what.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +81,8 @@ impl<T: DeserializeOwned> EventStream<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     seen: BTreeMap<Name, (Presence, Instant)>,
+    /// Models that fell silent, and when.
+    silent: BTreeMap<Name, Instant>,
 }
 
 impl Roster {
@@ -94,6 +99,7 @@ impl Roster {
                 presence.tasks.clone_from(&known.tasks);
             }
         }
+        self.silent.remove(&presence.model);
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
     }
 
@@ -120,7 +126,26 @@ impl Roster {
             .filter(|(_, (_, heard))| heard.elapsed() > SILENCE)
             .map(|(instance, _)| instance.clone())
             .collect();
-        silent.iter().filter_map(|instance| self.seen.remove(instance)).map(|(presence, _)| presence).collect()
+        let silent: Vec<Presence> =
+            silent.iter().filter_map(|instance| self.seen.remove(instance)).map(|(presence, _)| presence).collect();
+        let now = Instant::now();
+        self.silent.retain(|_, since| now - *since < FORGOTTEN);
+        self.silent.extend(silent.iter().map(|presence| (presence.model.clone(), now)));
+        silent
+    }
+
+    /// The fault about a model that is not there: one that fell silent may come back.
+    pub fn not_there(&self, what: &str, model: &Name) -> Fault {
+        if self.silent.contains_key(model) {
+            let message = format!("{what} was not heard for some seconds: its process is stopped or gone");
+            return Fault::unavailable(message, 1000);
+        }
+        Fault::new(FaultKind::NotFound, format!("{what} is not there; {}", self.there()))
+    }
+
+    /// True if a model fell silent and was not heard since.
+    pub fn misses_any(&self) -> bool {
+        !self.silent.is_empty()
     }
 
     /// Which models there are, in words: the end of a fault about one that is not.

@@ -90,10 +90,10 @@ impl Embed {
 
 /// Refuses, before anything is computed, texts whose vectors would not fit into one answer.
 fn check_room(texts: usize, dimensions: usize, codec: Codec, room: usize) -> Result<(), Fault> {
-    // MessagePack has a byte before the four of a number; in JSON few numbers are shorter than `-0.012345,`.
+    // MessagePack has a byte before the four of a number; in JSON a number has up to nine digits: `-0.012345678,`.
     let bytes_a_number = match codec {
         Codec::MessagePack => 5,
-        Codec::Json => 10,
+        Codec::Json => 13,
     };
     let most = room / (bytes_a_number * dimensions.max(1));
     if texts <= most {

@@ -36,7 +36,9 @@ pub(crate) async fn relay(bus: Bus, capability: Capability, models: Vec<Name>, i
                     return;
                 }
                 Some(Err(fault)) => {
-                    tracing::info!(%model, %capability, kind = %fault.kind, "fell back to the next model");
+                    if number + 1 < models.len() {
+                        tracing::info!(%model, %capability, kind = %fault.kind, "fell back to the next model");
+                    }
                     last = fault;
                     break;
                 }

@@ -96,7 +96,9 @@ pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Opti
             .map(|presence| presence.model.as_str())
             .collect();
         let message = format!("no model serves {capability} now");
-        return if loading.is_empty() {
+        return if loading.is_empty() && roster.misses_any() {
+            Fault::unavailable(format!("{message}; some models were not heard for some seconds"), 1000)
+        } else if loading.is_empty() {
             Fault::new(FaultKind::NotFound, message)
         } else {
             Fault::unavailable(format!("{message}; not ready: {}", loading.join(", ")), 1000)
@@ -116,7 +118,7 @@ pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Opti
 
 /// The fault about a model that nobody has heard of.
 pub(crate) fn not_there(roster: &Roster, model: &Name) -> Fault {
-    Fault::new(FaultKind::NotFound, format!("model {model} is not there; {}", roster.there()))
+    roster.not_there(&format!("model {model}"), model)
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl Kit {
         self.bad_input_is_an_invalid_request().await?;
         self.a_cancel_ends_running_work().await?;
         self.a_deadline_ends_running_work().await?;
+        self.work_that_ended_in_time_is_forgotten().await?;
         self.a_dropped_caller_frees_its_slot().await
     }
 
@@ -105,6 +106,27 @@ impl Kit {
         let deadline = Instant::now() + Duration::from_millis(300);
         let outcome = self.call(Meta { deadline: Some(deadline), ..Meta::new() }).await;
         ended_by(promise, FaultKind::DeadlineExceeded, outcome, deadline)
+    }
+
+    /// A deadline that passes after its work has ended changes nothing.
+    async fn work_that_ended_in_time_is_forgotten(&self) -> Result<(), Broken> {
+        let promise = "a model goes on working after the deadline of work that ended in time";
+        let body = self.short.replacen('{', "{\"deadline_ms\":4000,", 1);
+        for pause in [Duration::from_millis(4500), Duration::ZERO] {
+            let (mut inbox, reply) = self.inbox("in-time").await?;
+            self.publish(&body, &reply).await?;
+            let last = loop {
+                let message = next(&mut inbox, self.patience, promise).await?;
+                if stamp(&message, promise)?.done {
+                    break message;
+                }
+            };
+            if let Ok(fault) = read_fault(&last, promise) {
+                return broken(promise, format!("it answers {fault}"));
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
     }
 
     async fn a_dropped_caller_frees_its_slot(&self) -> Result<(), Broken> {

@@ -106,9 +106,7 @@ impl<E: Engine> Driver<E> {
         let mut measured = Instant::now();
         loop {
             let event = self.wait(next, deadlines.next());
-            // Nothing to wait for, and nobody left who could send something.
-            let is_over = event.is_none() && next == Step::Idle && deadlines.next().is_none();
-            if is_over || event.is_some_and(|event| !self.take(event, &mut queue, &mut deadlines)) {
+            if event.is_some_and(|event| !self.take(event, &mut queue, &mut deadlines)) {
                 return;
             }
             while let Ok(event) = self.events.try_recv() {
@@ -130,13 +128,14 @@ impl<E: Engine> Driver<E> {
         }
     }
 
+    /// The next event; `None` when it is time for something else.
     fn wait(&self, next: Step, deadline: Option<Instant>) -> Option<Event> {
         let until = match next {
-            Step::Busy => return self.events.try_recv().ok(),
+            Step::Busy => Some(Instant::now()),
             Step::Until(time) => Some(deadline.map_or(time, |deadline| deadline.min(time))),
             Step::Idle => deadline,
         };
-        let Some(until) = until else { return self.events.recv().ok() };
+        let Some(until) = until else { return Some(self.events.recv().unwrap_or(Event::Quit)) };
         match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout) => None,

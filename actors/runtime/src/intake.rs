@@ -13,6 +13,9 @@ use crate::driver::Event;
 use crate::open::{Open, Stop};
 use crate::{Host, Job, work_key};
 
+/// The exit status of a process whose engine has ended before it.
+const ENGINE_ENDED: i32 = 70;
+
 /// What every request of this process needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Intake {
@@ -84,8 +87,10 @@ impl Intake {
             span,
         };
         if self.engine.send(Event::Job(Box::new(job), meta.priority)).is_err() {
-            // The job was dropped on the way, and so answered.
-            tracing::error!("the engine's thread has ended");
+            // The job was dropped on the way, and so answered. Nothing can be done here any more: the node starts the
+            // process again.
+            tracing::error!(model = %self.model, "the engine's thread has ended: the process ends");
+            std::process::exit(ENGINE_ENDED);
         }
     }
 

@@ -357,7 +357,7 @@ fn unknown_model(open: &OpenRequest, roster: &Roster) -> Fault {
         Some(instance) => format!("instance {instance} of model {}", open.model),
         None => format!("model {}", open.model),
     };
-    Fault::new(FaultKind::NotFound, format!("{asked} is not there; {}", roster.there()))
+    roster.not_there(&asked, &open.model)
 }
 
 fn describe(presence: &Presence) -> String {
