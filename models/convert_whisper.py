@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Turns a CTranslate2 Whisper model (float16) into the ggml file that whisper.cpp loads.
 
-usage: convert_whisper.py --output ggml-tiny.en.bin model.bin vocabulary.txt
+usage: convert_whisper.py --output ggml-tiny.en.bin model.bin... vocabulary.txt
 
-Needs nothing but Python. The bytes of the output depend on the input alone, and for tiny.en they are those of the
-file that whisper.cpp publishes (sha256 921e4cf8…): both sources in manifest.toml share one checksum.
+A model in several parts is given in their order. Needs nothing but Python. The bytes of the output depend on the input
+alone, and for tiny.en and base they are those of the files that whisper.cpp publishes (sha256 921e4cf8…, 60ed5bc3…): both
+sources in manifest.toml share one checksum.
 
 Three formats meet here:
 - CTranslate2's binary, version 6: `src/models/model.cc` and `python/ctranslate2/specs/model_spec.py` (`_serialize`) in
@@ -16,7 +17,6 @@ Three formats meet here:
 
 import argparse
 import math
-import mmap
 import struct
 from pathlib import Path
 from typing import BinaryIO, Iterator, NamedTuple
@@ -33,7 +33,7 @@ CT2_FLOAT16 = 4
 CT2_ITEM_SIZE = {0: 4, 1: 1, 2: 2, 3: 4, CT2_FLOAT16: 2}  # float32, int8, int16, int32, float16
 
 HEAD_SIZE = 64  # channels in one attention head, for every Whisper size
-END_OF_TEXT = "<|endoftext|>"
+GPT2_TOKENS = 50_257
 
 
 class Tensor(NamedTuple):
@@ -49,10 +49,9 @@ class Tensor(NamedTuple):
         return Tensor(shape, self.data[part * size : (part + 1) * size])
 
 
-def read_ctranslate2(path: Path) -> dict[str, Tensor]:
-    """Reads every float16 tensor by its name; the data stays in the mapped file."""
-    with open(path, "rb") as file:
-        raw = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def read_ctranslate2(path: Path, *more: Path) -> dict[str, Tensor]:
+    """Reads every float16 tensor by its name, from a file or from its parts in order."""
+    raw = memoryview(b"".join(part.read_bytes() for part in (path, *more)))
     at = 0
 
     def number(code: str) -> int:
@@ -122,13 +121,14 @@ def to_f32(value: float) -> float:
 
 
 def read_tokens(path: Path) -> list[bytes]:
-    """Reads GPT-2's tokens as bytes, the end of text being the last; whisper.cpp adds Whisper's special ones itself."""
+    """Reads the first tokens as bytes: as many as GPT-2 has. Of them, the end of text is the last in English models and
+    comes after the last in the others; whisper.cpp adds Whisper's special ones itself."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     alphabet = {chr(byte): byte for byte in printable}
     shifted = (byte for byte in range(256) if byte not in printable)
     alphabet |= {chr(256 + index): byte for index, byte in enumerate(shifted)}
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [bytes(alphabet[letter] for letter in token) for token in lines[: lines.index(END_OF_TEXT) + 1]]
+    return [bytes(alphabet[letter] for letter in token) for token in lines[:GPT2_TOKENS]]
 
 
 def ggml_tensors(source: dict[str, Tensor], encoder_layers: int, decoder_layers: int) -> Iterator[tuple[str, Tensor]]:
@@ -195,9 +195,9 @@ def write_tensor(file: BinaryIO, name: str, tensor: Tensor) -> None:
     file.write(data)
 
 
-def convert(model: Path, vocabulary: Path, output: Path) -> None:
+def convert(parts: list[Path], vocabulary: Path, output: Path) -> None:
     """Writes the ggml file: sizes, filterbank, tokens, tensors."""
-    source = read_ctranslate2(model)
+    source = read_ctranslate2(*parts)
 
     def layers(side: str) -> int:
         return len({name.split("/")[1] for name in source if name.startswith(f"{side}/layer_") and name.count("/") > 2})
@@ -208,7 +208,7 @@ def convert(model: Path, vocabulary: Path, output: Path) -> None:
     text_context = source["decoder/position_encodings/encodings"].shape[0]
     mel_bands = source["encoder/conv1/weight"].shape[1]
     if mel_bands != MEL_BANDS:
-        raise SystemExit(f"{model}: has {mel_bands} mel bands, this script knows {MEL_BANDS}")
+        raise SystemExit(f"{parts[0]}: has {mel_bands} mel bands, this script knows {MEL_BANDS}")
     heads = width // HEAD_SIZE
     audio = (audio_context, width, heads, encoder_layers)
     text = (text_context, width, heads, decoder_layers)
@@ -227,10 +227,10 @@ def convert(model: Path, vocabulary: Path, output: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("model", type=Path, help="CTranslate2's model.bin, float16")
+    parser.add_argument("parts", type=Path, nargs="+", metavar="model", help="CTranslate2's model.bin, float16")
     parser.add_argument("vocabulary", type=Path, help="the vocabulary.txt beside it")
     arguments = parser.parse_args()
-    convert(arguments.model, arguments.vocabulary, arguments.output)
+    convert(arguments.parts, arguments.vocabulary, arguments.output)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ stage "build" make --no-print-directory build
 stage "check" make --no-print-directory check
 stage "compose file" compose
 stage "starter models" python3 models/pull.py
-stage "test models" python3 models/pull.py smollm2-135m-moe smollm2-135m-colours
+stage "test models" python3 models/pull.py smollm2-135m-moe smollm2-135m-colours whisper-base
 stage "Vulkan backend" models/backends/build.sh vulkan
 stage "model scripts" python3 -m unittest discover -b models
 stage "Python: rights, contract, dialogue, trace, clients of OpenAI and Ollama" "$venv/bin/pytest" -q tests/python

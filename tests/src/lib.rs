@@ -189,7 +189,7 @@ impl Brain {
         // A port of its own, unless the test says otherwise.
         let doors = if models.contains("[gateway]") { "" } else { "[gateway]\nlisten = \"127.0.0.1:0\"\n" };
         let text = format!(
-            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{doors}{models}"
+            "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n{doors}[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{models}"
         );
         std::fs::write(&file, text).expect("brain file");
         let log = std::fs::File::create(folder.path().join("up.log")).expect("log");

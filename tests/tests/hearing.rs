@@ -75,6 +75,40 @@ async fn words_and_subtitles_come_as_they_are_asked_for() {
     assert!(fault.message.contains("translate"), "{fault}");
 }
 
+/// As `espeak-ng` says it, which the voice needs as well.
+fn said_in(language: &str, text: &str) -> Media {
+    let spoken = std::process::Command::new("espeak-ng").args(["-v", language, "-s", "140", "--stdout", text]).output();
+    let spoken = spoken.expect("espeak-ng: `make setup` installs it");
+    assert!(spoken.status.success() && spoken.stdout.starts_with(b"RIFF"), "{spoken:?}");
+    Media::inline("audio/wav", spoken.stdout)
+}
+
+#[tokio::test]
+async fn a_language_is_found_out_and_translated() {
+    let mut brain = Brain::start("[models.tongues]\nactor = \"speech\"\nweights = \"whisper-base\"\n").await;
+    brain.ready(&["tongues"], LIMIT).await;
+    let bus = brain.client().await;
+    let german = said_in("de", "Guten Morgen. Ich möchte ein Glas Wasser. Wo ist der Bahnhof?");
+    let german = TranscribeRequest { audio: german, ..TranscribeRequest::default() };
+    let hear = async |request: TranscribeRequest| {
+        let reply = bus.call(&Target::Model(name("tongues")), &request, Call::within(LIMIT)).await;
+        reply.map(|reply| (reply.language, reply.text.to_lowercase()))
+    };
+    let (language, text) = hear(german.clone()).await.unwrap();
+    assert_eq!(language, "de", "{text}");
+    assert!(text.contains("guten morgen") && text.contains("wasser"), "{text}");
+    let given = hear(TranscribeRequest { language: Some("de".into()), ..german.clone() }).await.unwrap();
+    assert_eq!(given, (language, text));
+    let (language, text) = hear(TranscribeRequest { translate: true, ..german.clone() }).await.unwrap();
+    assert_eq!(language, "de", "that which is spoken");
+    assert!(text.contains("good morning") && text.contains("water"), "{text}");
+    let english = said_in("en", "Good morning. Where is the station?");
+    let (language, _) = hear(TranscribeRequest { audio: english, ..TranscribeRequest::default() }).await.unwrap();
+    assert_eq!(language, "en");
+    let fault = hear(TranscribeRequest { language: Some("klingon".into()), ..german }).await.unwrap_err();
+    assert!(fault.kind == FaultKind::InvalidRequest && fault.message.contains("klingon"), "{fault}");
+}
+
 /// What came of a live request.
 struct Heard {
     partial: Vec<Segment>,
