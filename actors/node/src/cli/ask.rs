@@ -131,9 +131,8 @@ pub(crate) async fn run(args: AskArgs, globals: &Globals) -> anyhow::Result<Exit
             return ask_as_json(&bus, &ask, call).await;
         }
         let titles: Vec<String> = args.attach.iter().map(Source::title).collect();
-        let places = |number| [format!("attachments[{number}]"), format!("attachment {number}")];
         let reply = show(&bus, &ask, call, &titles).await.map_err(|error| match error.downcast::<Fault>() {
-            Ok(fault) => media::name_files(fault, &args.attach, places).into(),
+            Ok(fault) => media::name_files(fault, &args.attach, &["attachments[#]", "attachment #"]).into(),
             Err(error) => error,
         })?;
         args.timeline.as_ref().map_or(Ok(()), |path| timeline::write(path, &reply.evidence, &titles))

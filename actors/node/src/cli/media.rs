@@ -83,15 +83,12 @@ fn unknown(path: &Path) -> Usage {
     ))
 }
 
-/// A fault with the names of the files beside their numbers; `places` says how it tells of number so and so.
-pub(crate) fn name_files<const N: usize>(
-    mut fault: Fault,
-    sources: &[Source],
-    places: impl Fn(usize) -> [String; N],
-) -> Fault {
+/// A fault with the names of the files beside their numbers, which stand for the `#` of these places.
+pub(crate) fn name_files(mut fault: Fault, sources: &[Source], places: &[&str]) -> Fault {
     // One file needs no name.
     for (number, source) in sources.iter().enumerate().filter(|_| sources.len() > 1) {
-        for place in places(number) {
+        for place in places {
+            let place = place.replace('#', &number.to_string());
             for end in [" ", ":"] {
                 let named = format!("{place} ({}){end}", source.title());
                 fault.message = fault.message.replace(&format!("{place}{end}"), &named);
@@ -163,8 +160,7 @@ mod tests {
     fn a_fault_names_the_file_that_it_is_about() {
         let sources = ["cat.jpg", "folder/torn.png"].map(|file| file.parse().unwrap());
         let named = |message: &str, sources: &[Source]| {
-            let places = |number| [format!("attachment {number}"), format!("attachments[{number}]")];
-            name_files(Fault::invalid(message), sources, places).message
+            name_files(Fault::invalid(message), sources, &["attachment #", "attachments[#]"]).message
         };
         assert_eq!(named("attachments[1] is empty", &sources), "attachments[1] (torn.png) is empty");
         assert_eq!(
