@@ -4,7 +4,6 @@
 # Needs npm, a C++ compiler for n8n's SQLite, and what `make build` and `make pull` made.
 #
 #   MEGABRAIN_PROGRAMS   folder of the brain's programs; without it, where `make build` puts them
-#   MEGABRAIN_GATEWAY    address of the brain's HTTP gateway; without it, the two workflows that need it fail
 #   OUTAGE_SECONDS       how long the bus is away; 120
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -11,7 +11,7 @@ const GRACE_MS = 5_000;
 /** After an outage others may come back so much later than this connection. */
 const SETTLING_MS = 15_000;
 /** Headers take part of a message, too. */
-const HEADERS_ROOM = 4_096;
+export const HEADERS_ROOM = 4_096;
 
 export interface RequestOptions {
 	/** Time for everything, in milliseconds; the brain is told. */
@@ -50,6 +50,8 @@ export class Bus {
 		this.checkSize(payload);
 		const end = Date.now() + options.deadlineMs;
 		await this.untilConnected(options.deadlineMs, options.signal);
+		// A signal that is aborted already tells nobody.
+		if (options.signal?.aborted) throw stopped();
 		const headers = newHeaders();
 		headers.set('Megabrain-Deadline-Ms', String(Math.max(1, end - Date.now())));
 		headers.set('Megabrain-Work', options.work);
@@ -81,7 +83,7 @@ export class Bus {
 			const timer = setTimeout(() => giveUp(this.late(subject, options.deadlineMs)), end - Date.now() + GRACE_MS);
 			onEnd(() => clearTimeout(timer));
 
-			const stop = () => giveUp(new Fault('cancelled', 'the workflow was stopped'));
+			const stop = () => giveUp(stopped());
 			options.signal?.addEventListener('abort', stop, { once: true });
 			onEnd(() => options.signal?.removeEventListener('abort', stop));
 		});
@@ -129,6 +131,7 @@ export class Bus {
 		try {
 			await once(this.news, 'connected', { signal: patience });
 		} catch {
+			if (signal?.aborted) throw stopped();
 			throw this.late('', timeoutMs);
 		}
 	}
@@ -162,6 +165,10 @@ export class Bus {
 				this.news.emit('refused', status.error.subject);
 		}
 	}
+}
+
+function stopped(): Fault {
+	return new Fault('cancelled', 'the workflow was stopped');
 }
 
 function nobody(subject: string): Fault {

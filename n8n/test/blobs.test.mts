@@ -96,11 +96,6 @@ test('what lacks pieces is told of, not waited for', async () => {
 	await assert.rejects(getBlob(bus, blob), { kind: 'unavailable' });
 });
 
-test('a limit is kept', async () => {
-	const blob = await putBlob(bus, randomBytes(2_000));
-	await assert.rejects(getBlob(bus, blob, 1_999), { kind: 'too_large', message: /2000.*1999/ });
-});
-
 test('a full bucket is overloaded, with both sizes', async () => {
 	await assert.rejects(putBlob(bus, randomBytes(65 * 1024 * 1024)), { kind: 'overloaded', message: /bytes used/ });
 });

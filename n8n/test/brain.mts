@@ -16,6 +16,8 @@ const ECHO = `
 [brain]
 name = "n8n"
 drain = "2s"
+[gateway]
+enabled = false
 [bus]
 blob_max = "64 MiB"
 [models.echo]
@@ -42,8 +44,16 @@ export class Brain {
 		return await Brain.start(server, file);
 	}
 
-	/** The brain of a file. */
-	static async start(server: BusServer, file: string): Promise<Brain> {
+	/** The starter brain, its doors at a free port: 8080 may be somebody's. */
+	static async starter(server: BusServer): Promise<Brain> {
+		const file = join(server.folder, 'brain.toml');
+		const starter = readFileSync(join(ROOT, 'megabrain.toml'), 'utf8');
+		assert(starter.includes('\n[gateway]\n'), 'megabrain.toml has no [gateway]');
+		writeFileSync(file, starter.replace('\n[gateway]\n', '$&listen = "127.0.0.1:0"\n'));
+		return await Brain.start(server, file);
+	}
+
+	private static async start(server: BusServer, file: string): Promise<Brain> {
 		assert(existsSync(PROGRAM), `no ${PROGRAM}: run \`make build\`, or name a folder in MEGABRAIN_PROGRAMS`);
 		const log = join(server.folder, 'brain.log');
 		const output = openSync(log, 'w');
@@ -64,7 +74,14 @@ export class Brain {
 		return brain;
 	}
 
-	get said() {
+	/** Of its HTTP gateway. */
+	get gateway(): string {
+		const address = /^http +(http:\S+)/m.exec(this.said)?.[1];
+		assert(address, `the brain opened no doors:\n${this.said}`);
+		return address;
+	}
+
+	private get said() {
 		return readFileSync(this.log, 'utf8');
 	}
 

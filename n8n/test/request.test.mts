@@ -99,6 +99,10 @@ test('a published message is there', async () => {
 	}
 });
 
+test('a workflow that was stopped already asks nothing', async () => {
+	await assert.rejects(ask('user.nobody', {}, { signal: AbortSignal.abort() }), { kind: 'cancelled' });
+});
+
 test('a workflow that is stopped stops the work in the brain', async () => {
 	const admin = await server.enter('admin');
 	const cancels = admin.subscribe('mb.v1.cancel.stopped', { max: 1 });

@@ -138,7 +138,11 @@ impl ChatRequest {
 
     /// True if the answer must have a form other than text.
     fn has_form(&self) -> bool {
-        self.grammar.is_some() || !matches!(self.response_format, None | Some(ResponseFormat::Text))
+        self.grammar.is_some() || self.has_format()
+    }
+
+    fn has_format(&self) -> bool {
+        !matches!(self.response_format, None | Some(ResponseFormat::Text {}))
     }
 
     fn check_form(&self) -> Result<(), Fault> {
@@ -149,7 +153,7 @@ impl ChatRequest {
                     grammar.len()
                 )));
             }
-            if !matches!(self.response_format, None | Some(ResponseFormat::Text)) {
+            if self.has_format() {
                 return Err(Fault::invalid("`grammar` and `response_format` both say what form the answer must have"));
             }
         }
@@ -180,8 +184,8 @@ impl ChatRequest {
             )));
         }
         for (token, bias) in &self.logit_bias {
-            let token: String = token.chars().take(20).collect();
-            if token.parse::<u32>().is_err() {
+            if token.len() > 20 || token.parse::<u32>().is_err() {
+                let token: String = token.chars().take(20).collect();
                 return Err(Fault::invalid(format!("`logit_bias.{token}`: expected the number of a token")));
             }
             check::within(&format!("logit_bias.{token}"), Some(*bias), -100.0..=100.0)?;

@@ -110,8 +110,8 @@ fn tool_choice() -> impl Strategy<Value = ToolChoice> {
 
 fn response_format() -> impl Strategy<Value = ResponseFormat> {
     prop_oneof![
-        Just(ResponseFormat::Text),
-        Just(ResponseFormat::JsonObject),
+        Just(ResponseFormat::Text {}),
+        Just(ResponseFormat::JsonObject {}),
         (option::of(".*"), option::of(".*"), json(), any::<Option<bool>>()).prop_map(
             |(name, description, schema, strict)| ResponseFormat::JsonSchema {
                 json_schema: JsonSchemaFormat { name, description, schema, strict },

@@ -37,6 +37,11 @@ fn what_the_types_cannot_say_is_checked() {
         "65 images: expected 64",
     );
     refused::<SeeRequest>(&format!(r#"{{"images":[{images}]}}"#), "65 images: expected 64");
+    let form = r#"{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_object","schema":{}}}"#;
+    let error = Codec::Json.decode::<ChatRequest>(form.as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("`schema`"), "it would be ignored: {error}");
+    let bias = format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"logit_bias":{{"{}x":1}}}}"#, "0".repeat(20));
+    refused::<ChatRequest>(&bias, "logit_bias.00000000000000000000`");
     let stops = |stops: &[String]| {
         let stops = serde_json::to_string(stops).unwrap();
         format!(r#"{{"messages":[{{"role":"user","content":"a"}}],"stop":{stops}}}"#)

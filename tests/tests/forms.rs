@@ -84,7 +84,7 @@ async fn what_the_model_cannot_be_asked_for_is_refused_by_name_and_it_lives_on()
         assert_eq!(reply.error.kind, FaultKind::InvalidRequest, "{}", reply.error);
         assert!(reply.error.message.contains(named), "{named}: {}", reply.error);
     }
-    // It lives on, and nests as deep as it is asked to.
+    // It lives on, whatever it says of one that nests.
     let body = format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}],"max_tokens":4,{}}}"#, with_schema(&deep));
     let answer = bus.request_plain("mb.v1.chat.fast", Bytes::from(body), LIMIT).await.unwrap().expect("no answer");
     assert!(!String::from_utf8_lossy(&answer.payload).contains("worker_lost"), "{:?}", answer.payload);

@@ -210,9 +210,11 @@ async fn a_work_that_is_named_can_be_cancelled_and_its_stream_says_so() {
 async fn a_brain_that_stops_lets_a_stream_come_to_its_end() {
     let mut doors = open().await;
     let response =
-        doors.post("/v1/chat/completions", &conversation("fast", &json!({ "stream": true, "max_tokens": 40 }))).await;
+        doors.post("/v1/chat/completions", &conversation("fast", &json!({ "stream": true, "max_tokens": 300 }))).await;
     let reading = tokio::spawn(response.text());
     tokio::task::spawn_blocking(move || assert!(doors.brain.stop().success())).await.unwrap();
     let text = reading.await.unwrap().unwrap();
     assert!(text.trim_end().ends_with("data: [DONE]"), "{text}");
+    let is_whole = [r#""finish_reason":"length""#, r#""finish_reason":"stop""#].iter().any(|end| text.contains(end));
+    assert!(is_whole && !text.contains(r#""error""#), "{text}");
 }

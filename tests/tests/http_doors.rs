@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use megabrain_tests::{Brain, Server, error, megabrain, said};
+use megabrain_tests::{Brain, Doors, Server, error, megabrain, said};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,6 +54,21 @@ async fn it_is_alive_at_once_and_ready_with_its_models_and_tells_of_them() {
         assert!(page.contains(line), "no {line} in\n{page}");
     }
     assert!(page.ends_with("# EOF\n"), "{page}");
+}
+
+#[tokio::test]
+async fn models_answer_to_other_ids_too() {
+    let settings = "[gateway]\nlisten = \"127.0.0.1:0\"\n[gateway.aliases]\n\"gpt-4o\" = \"echo\"\nwhole = \"brain\"\n";
+    let doors = Doors::open(&format!("{settings}{ECHO}"), &["echo"], LIMIT).await;
+    for id in ["echo", "echo:latest", "gpt-4o", "gpt-4o:latest"] {
+        let body = json!({ "model": id, "messages": [{ "role": "user", "content": "Who?" }] });
+        let answer = doors.answer("/v1/chat/completions", &body).await;
+        assert_eq!(answer["choices"][0]["message"]["content"], "Who?", "{id}: {answer}");
+    }
+    // Nobody here answers the brain's questions: that, and not that there is no such model.
+    let body = json!({ "model": "whole", "messages": [{ "role": "user", "content": "Who?" }] });
+    let (status, _, message) = error(doors.post("/v1/chat/completions", &body).await).await;
+    assert_eq!(status, 503, "{message}");
 }
 
 #[tokio::test]
@@ -181,7 +196,7 @@ async fn without_the_bus_it_is_alive_yet_not_ready_and_says_so() {
 }
 
 #[tokio::test]
-async fn whoever_sends_a_head_bit_by_bit_or_without_end_is_let_go() {
+async fn a_head_without_end_is_let_go_and_odd_paths_lead_nowhere() {
     let mut brain = Brain::start(ECHO).await;
     let doors = brain.http().await;
     let address = doors.strip_prefix("http://").unwrap();

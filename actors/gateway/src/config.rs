@@ -28,7 +28,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Models by other ids, for clients that insist on theirs: `"gpt-4o" = "deep"`.
     pub aliases: BTreeMap<String, Name>,
-    /// Models that `/readyz` waits for. Default: those of `[router] answer`, which the node fills in.
+    /// Models that `/readyz` waits for. Default: those of `[router] answer`, or all of
+    /// the brain file where that is empty; the node fills it in.
     pub ready: Option<Vec<Name>>,
     /// The largest body of a request. Default 64 MiB.
     pub max_body: ByteSize,

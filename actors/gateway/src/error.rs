@@ -5,6 +5,9 @@ use axum::response::{IntoResponse, Response};
 use megabrain_schemas::{Fault, FaultKind};
 use serde_json::{Value, json};
 
+/// Characters of a message.
+const LONGEST: usize = 2000;
+
 /// One failure on its way out.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -17,7 +20,9 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, param: None, message: message.into(), retry_after_ms: None }
+        // What a caller sent may be in it, however long that is.
+        let message = message.into().chars().take(LONGEST).collect();
+        Self { status, code, param: None, message, retry_after_ms: None }
     }
 
     /// The request is wrong.
@@ -32,7 +37,7 @@ impl ApiError {
 
     /// Says which parameter it is about.
     pub(crate) fn about(mut self, parameter: &str) -> Self {
-        self.param = Some(parameter.to_owned());
+        self.param = Some(parameter.chars().take(80).collect());
         self
     }
 

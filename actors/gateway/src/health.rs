@@ -42,7 +42,7 @@ fn missing(doors: &Doors) -> Vec<String> {
         }
         match best {
             Some(ModelState::Ready) => {}
-            Some(state) => missing.push(format!("model {model}: {}", word(state))),
+            Some(state) => missing.push(format!("model {model}: {}", state.as_str())),
             None => missing.push(absent(model)),
         }
     }
@@ -51,18 +51,6 @@ fn missing(doors: &Doors) -> Vec<String> {
 
 fn absent(model: &Name) -> String {
     format!("model {model}: not there")
-}
-
-/// A state as the contract writes it.
-pub(crate) fn word(state: ModelState) -> &'static str {
-    match state {
-        ModelState::Starting => "starting",
-        ModelState::Loading => "loading",
-        ModelState::Ready => "ready",
-        ModelState::Draining => "draining",
-        ModelState::Backoff => "backoff",
-        ModelState::Failed => "failed",
-    }
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {

@@ -3,7 +3,7 @@
 //! ```text
 //! request ─▶ access: whose page, which key ─▶ translation: named parameters only ─▶ bus ─▶ one answer, or lines as they come
 //! ```
-//! The gateway runs in the node, as the router does, and has no more rights on the bus than any client. It keeps nothing
+//! The gateway runs in the node, as the router does, and has no more rights on its own bus than any client. It keeps nothing
 //! between requests. A client that goes away takes its work on the bus with it.
 
 mod access;

@@ -133,19 +133,9 @@ impl Metrics {
     pub(crate) fn legs(&self, legs: &[LegReport]) {
         for leg in legs {
             let model = leg.model.as_ref().map(Name::to_string).unwrap_or_default();
-            let status = leg.status.map_or("open", status_word);
+            let status = leg.status.map_or("open", LegStatus::as_str);
             self.legs.get_or_create(&Leg { model, status }).observe(leg.took_ms / 1000.0);
         }
-    }
-}
-
-fn status_word(status: LegStatus) -> &'static str {
-    match status {
-        LegStatus::Ok => "ok",
-        LegStatus::Failed => "failed",
-        LegStatus::Late => "late",
-        LegStatus::Cancelled => "cancelled",
-        LegStatus::Skipped => "skipped",
     }
 }
 

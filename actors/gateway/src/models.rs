@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
-use crate::health::word;
 
 /// The id of the router itself: it takes attachments, and asks the models that the brain file names.
 pub(crate) const BRAIN: &str = "brain";
@@ -36,7 +35,7 @@ impl Asked {
         }
     }
 
-    /// What an answer says that it comes from, where no model says so itself.
+    /// What it is counted under.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Brain => BRAIN,
@@ -53,10 +52,9 @@ impl Doors {
     /// Status 404 for what can be no model. A model that is not there is told by the bus.
     pub(crate) fn asked(&self, id: &str, usual: &[&str]) -> Result<Asked, ApiError> {
         let id = id.trim();
-        if let Some(model) = self.config.aliases.get(id) {
-            return Ok(Asked::Model(model.clone()));
-        }
         let short = id.strip_suffix(":latest").unwrap_or(id);
+        let aliases = &self.config.aliases;
+        let short = aliases.get(id).or_else(|| aliases.get(short)).map_or(short, Name::as_str);
         if short == BRAIN {
             return Ok(Asked::Brain);
         }
@@ -123,7 +121,7 @@ fn describe(id: &str, instances: &[Presence]) -> Value {
     let mut model = json!({ "id": id, "object": "model", "created": started(), "owned_by": "megabrain" });
     let best = instances.iter().find(|presence| presence.state == ModelState::Ready).or(instances.first());
     if let (Some(presence), Some(fields)) = (best, model.as_object_mut()) {
-        fields.insert("state".into(), word(presence.state).into());
+        fields.insert("state".into(), presence.state.as_str().into());
         fields.insert("capabilities".into(), json!(presence.capabilities));
         fields.insert("context_length".into(), json!(presence.context));
     }

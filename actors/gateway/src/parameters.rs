@@ -149,7 +149,7 @@ mod tests {
     fn large_and_negative_seeds_are_seeds() {
         let seed = |text: &str| Parameters::read(text.as_bytes()).unwrap().take_seed().unwrap();
         assert_eq!(seed(r#"{"seed":7}"#), Some(7));
-        assert_eq!(seed(r#"{"seed":-1}"#), seed(r#"{"seed":-1}"#));
+        assert!(seed(r#"{"seed":-1}"#).is_some());
         assert_ne!(seed(r#"{"seed":4294967297}"#), seed(r#"{"seed":4294967298}"#));
     }
 }

@@ -91,7 +91,7 @@ impl Drop for Gateway {
     }
 }
 
-async fn serve(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stop: oneshot::Receiver<Duration>) {
+async fn serve(mut listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stop: oneshot::Receiver<Duration>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let limit = loop {
@@ -99,7 +99,7 @@ async fn serve(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut s
             biased;
             limit = &mut stop => break limit.unwrap_or_default(),
             Some(_) = connections.join_next() => {}
-            (stream, place) = accept(&listener, &places) => {
+            (stream, place) = accept(&mut listener, &places) => {
                 connections.spawn(attend(stream, place, app.clone(), graceful.watcher()));
             }
         }
@@ -112,19 +112,12 @@ async fn serve(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut s
 }
 
 /// The next connection. A place comes first: who finds none waits where the system keeps those not taken yet.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn accept(listener: &mut TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
     // Nobody closes this semaphore.
     let place = places.clone().acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                // Out of descriptors, or the caller left before it was taken.
-                tracing::debug!(%error, "a connection was not taken");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
+    // axum's goes on after errors, and waits when there are no descriptors left.
+    let (stream, _) = axum::serve::Listener::accept(listener).await;
+    (stream, place)
 }
 
 async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, app: Router, watcher: Watcher) {

@@ -48,7 +48,7 @@ impl Chat {
     /// Makes a loaded model answer. `name` is what it is called; `wake` has [`Chat::step`] called soon, from any thread.
     ///
     /// # Errors
-    /// Its chat template cannot be read, or its vocabulary is of no use.
+    /// Its chat template cannot be read.
     pub(crate) fn new(
         native: Native,
         mut loaded: Loaded,
@@ -63,7 +63,7 @@ impl Chat {
             .transpose()
             .map_err(|error| LoadError::Config(format!("the file of `chat_template` cannot be read: {error}")))?;
         let model = loaded.context.model();
-        let planner = Planner::of(model, instead)?;
+        let planner = Planner::of(loaded.context.share_model(), instead)?;
         let longest_token = model.tokens(true).map(|(_, bytes)| bytes.len()).max().unwrap_or(1);
         let capacity = loaded.context.tokens_per_sequence();
         let slots = config.slots as usize;

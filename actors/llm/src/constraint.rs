@@ -1,19 +1,18 @@
 //! Which tokens may come next, where the answer must have a form?
 //!
 //! The form is a JSON Schema or a grammar, and llguidance holds the answer to it: written in Rust, it names the keyword
-//! that it does not know and the schema that nothing keeps to, its work is bounded, and a mask of the vocabulary takes it
-//! some tens of microseconds. llama.cpp's own converter ignores what it does not know, and its recursion over hostile
-//! input would end the process.
+//! that it does not know and the schema that nothing keeps to, its work is bounded, and it walks the vocabulary as a tree.
+//! llama.cpp's own converter ignores what it does not know, and its recursion over hostile input would end the process.
 
 use std::fmt;
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory, panic_utils};
-use megabrain_runtime::LoadError;
 use megabrain_schemas::{ChatRequest, Fault, ResponseFormat};
 use serde_json::{Value, json};
 
@@ -25,16 +24,19 @@ pub(crate) use forced::forced_calls;
 
 /// Bytes of a schema.
 const LONGEST_SCHEMA: usize = 256 << 10;
-/// Work to compile a form: some 50,000 of it take a millisecond, in which nobody's answer goes on.
+/// Work to compile a form, in which nobody's answer goes on: llguidance's own limit, of which, it says, 50,000 take a
+/// millisecond (`ParserLimits`).
 const COMPILE_FUEL: u64 = 1_000_000;
 /// Symbols of a compiled form.
 const LARGEST: usize = 200_000;
 /// Characters of a reason: it must fit into an answer.
 const LONGEST_REASON: usize = 400;
 
-/// What makes constraints for a model: its vocabulary as a tree.
+/// What makes constraints for a model. Its vocabulary becomes trees, which take memory, with the first request that needs
+/// them.
 pub(crate) struct Constraints {
-    factory: ParserFactory,
+    model: Arc<LlamaModel>,
+    factory: OnceLock<Result<ParserFactory, Fault>>,
 }
 
 impl fmt::Debug for Constraints {
@@ -44,22 +46,12 @@ impl fmt::Debug for Constraints {
 }
 
 impl Constraints {
-    /// Reads the vocabulary of a model.
-    ///
-    /// # Errors
-    /// The vocabulary is of no use.
-    pub(crate) fn of(model: &LlamaModel) -> Result<Self, LoadError> {
-        let unusable =
-            |error| LoadError::Weights(format!("no grammar can be made for the model's vocabulary: {error}"));
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
-        let mut factory = ParserFactory::new(&vocabulary(model), InferenceCapabilities::default(), &slices)
-            .map_err(|error| unusable(error.to_string()))?;
-        factory.quiet();
-        let limits = factory.limits_mut();
-        limits.initial_lexer_fuel = COMPILE_FUEL;
-        limits.max_grammar_size = LARGEST;
-        limits.verbose_errors = false;
-        Ok(Self { factory })
+    pub(crate) fn of(model: Arc<LlamaModel>) -> Self {
+        Self { model, factory: OnceLock::new() }
+    }
+
+    fn factory(&self) -> Result<&ParserFactory, Fault> {
+        self.factory.get_or_init(|| factory(&self.model)).as_ref().map_err(Fault::clone)
     }
 
     /// What a request holds its answer to, if it does. `thought_end` ends the thoughts that the prompt has opened: what
@@ -77,13 +69,13 @@ impl Constraints {
                 let lark = gbnf::to_lark(grammar).map_err(|error| wrong("grammar", &error.to_string()))?;
                 (TopLevelGrammar::from_lark(lark), "grammar")
             }
-            (None, Some(ResponseFormat::JsonObject)) => (json_schema(&json!({"type": "object"})), "response_format"),
+            (None, Some(ResponseFormat::JsonObject {})) => (json_schema(&json!({"type": "object"})), "response_format"),
             (None, Some(ResponseFormat::JsonSchema { json_schema: format })) => {
                 let field = "response_format.json_schema.schema";
                 check_schema(field, &format.schema)?;
                 (json_schema(&format.schema), field)
             }
-            (None, Some(ResponseFormat::Text) | None) => return Ok(None),
+            (None, Some(ResponseFormat::Text {}) | None) => return Ok(None),
         };
         self.compile(grammar, field, thought_end).map(Some)
     }
@@ -94,7 +86,8 @@ impl Constraints {
         field: &str,
         thought_end: Option<&'static str>,
     ) -> Result<Constraint, Fault> {
-        let make = std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar));
+        let factory = self.factory()?;
+        let make = AssertUnwindSafe(|| factory.create_parser(grammar));
         let mut matcher = Matcher::new(panic_utils::catch_unwind(make));
         // What nothing keeps to shows at the first mask at the latest.
         match matcher.compute_mask() {
@@ -105,7 +98,8 @@ impl Constraints {
             }
             Err(error) => return Err(wrong(field, &error.to_string())),
         }
-        Ok(Constraint { matcher, thought_end, thought: Vec::new() })
+        let anything = factory.tok_env().tok_trie().eos_token_set().negated();
+        Ok(Constraint { matcher, anything, thought_end, thought: Vec::new() })
     }
 }
 
@@ -144,6 +138,8 @@ fn wrong(field: &str, reason: &str) -> Fault {
 /// Holds one answer to a form.
 pub(crate) struct Constraint {
     matcher: Matcher,
+    /// Every token that does not end the answer.
+    anything: SimpleVob,
     /// While the model thinks, it may think anything until this.
     thought_end: Option<&'static str>,
     /// The end of its thoughts so far.
@@ -167,15 +163,15 @@ impl Allowed {
 }
 
 impl Constraint {
-    /// Which tokens may come next. None: any.
+    /// Which tokens may come next. An answer does not end in the midst of thoughts: it would have no form.
     ///
     /// # Errors
     /// `engine` if the form takes too much work.
-    pub(crate) fn allowed(&mut self) -> Result<Option<Allowed>, Fault> {
+    pub(crate) fn allowed(&mut self) -> Result<Allowed, Fault> {
         if self.thought_end.is_some() {
-            return Ok(None);
+            return Ok(Allowed(self.anything.clone()));
         }
-        self.matcher.compute_mask().map(|mask| Some(Allowed(mask))).map_err(too_complex)
+        self.matcher.compute_mask().map(Allowed).map_err(too_complex)
     }
 
     /// Notes which token came, and its text. True if the answer is complete: nothing can follow.
@@ -200,6 +196,22 @@ impl Constraint {
 fn too_complex(error: impl fmt::Display) -> Fault {
     let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
     Fault::engine(format!("the answer could not be held to its form: {reason}"))
+}
+
+fn factory(model: &LlamaModel) -> Result<ParserFactory, Fault> {
+    let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+    // It asserts what it expects of a vocabulary.
+    let make = AssertUnwindSafe(|| ParserFactory::new(&vocabulary(model), InferenceCapabilities::default(), &slices));
+    let mut factory = panic_utils::catch_unwind(make).map_err(|error| {
+        let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
+        Fault::engine(format!("with the model's vocabulary, no answer can be held to a form: {reason}"))
+    })?;
+    factory.quiet();
+    let limits = factory.limits_mut();
+    limits.initial_lexer_fuel = COMPILE_FUEL;
+    limits.max_grammar_size = LARGEST;
+    limits.verbose_errors = false;
+    Ok(factory)
 }
 
 /// The vocabulary as a tree. What has no text but is a token, such as the end of a turn, is marked as such.

@@ -1,6 +1,7 @@
 //! What does a chat request make of the model? The text that it reads, what it may write, and how that is read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -50,13 +51,12 @@ impl Planner {
     /// Reads template and vocabulary of a model. `instead` is a template to be taken instead.
     ///
     /// # Errors
-    /// The template cannot be read, or the vocabulary is of no use.
-    pub(crate) fn of(model: &LlamaModel, instead: Option<String>) -> Result<Self, LoadError> {
-        let template = ChatTemplate::of(model, instead)?;
-        let constraints = Constraints::of(model)?;
-        let marks = marks(model, template.family());
+    /// The template cannot be read.
+    pub(crate) fn of(model: Arc<LlamaModel>, instead: Option<String>) -> Result<Self, LoadError> {
+        let template = ChatTemplate::of(&model, instead)?;
+        let marks = marks(&model, template.family());
         let vocabulary = usize::try_from(model.n_vocab()).unwrap_or(0);
-        Ok(Self { template, constraints, marks, vocabulary })
+        Ok(Self { template, constraints: Constraints::of(model), marks, vocabulary })
     }
 
     /// The model's chat template.
@@ -74,7 +74,7 @@ impl Planner {
         let mut text = self.template.render(messages, tools)?;
         let family = self.template.family();
         let mut reader = AnswerReader::new(&text);
-        let mut constraint = None;
+        let constraint;
         if may_call {
             let forced = forced_calls(&self.constraints, request, family)?;
             let begun = forced.as_ref().map_or("", |(begun, _)| begun);
@@ -86,8 +86,8 @@ impl Planner {
             reader = reader.with_calls(family, tools, begun);
             text.push_str(begun);
             constraint = forced.map(|(_, constraint)| constraint);
-        } else if let Some(form) = self.constraints.of_request(request, open_thought(&text))? {
-            constraint = Some(form);
+        } else {
+            constraint = self.constraints.of_request(request, open_thought(&text))?;
         }
         let answer = Answering { reader, family, may_call_again: request.parallel_tool_calls != Some(false) };
         Ok(Plan { text, constraint, shown: self.shown(may_call, family), answer })

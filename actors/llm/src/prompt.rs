@@ -23,12 +23,13 @@ mod json;
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}\
                       {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-/// Instructions that a template may take to render a conversation: a second of them, where it does nothing but loop.
+/// Instructions that a template may take to render a conversation.
 const FUEL: u64 = 10_000_000;
 /// Bytes that a rendered conversation may have, for templates that would not end: more than any context has.
 const MOST_BYTES: usize = 64 << 20;
 
-/// A model's chat template: downloaded with the model, and not to be trusted more than that.
+/// A model's chat template: downloaded with the model, and not to be trusted more than that. It is bounded in steps and in
+/// what it writes, not in what it holds meanwhile: that can end this process, which is one model.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
@@ -78,12 +79,13 @@ impl ChatTemplate {
         } else if environment.get_template(PLAIN)?.undeclared_variables(false).contains("tools") {
             tools = Some(PLAIN);
         }
+        let family = if tools.is_some() { family } else { Family::Hermes };
         Ok(Self { environment, tools, family, bos, eos })
     }
 
     /// How the model writes calls of tools.
     pub(crate) fn family(&self) -> Family {
-        if self.tools.is_some() { self.family } else { Family::Hermes }
+        self.family
     }
 
     /// The text after which the model answers. A template that knows of no tools is told of them in words.

@@ -136,7 +136,7 @@ impl Sequence {
     /// # Errors
     /// `engine` if the model computed nothing that can be chosen from, or the form of the answer takes too much work.
     pub(crate) fn advance(&mut self, logits: &[f32], model: &LlamaModel) -> Result<Output, Fault> {
-        let allowed = self.constraint.as_mut().map(Constraint::allowed).transpose()?.flatten();
+        let allowed = self.constraint.as_mut().map(Constraint::allowed).transpose()?;
         let token = self
             .sampler
             .choose(logits, allowed.as_ref())

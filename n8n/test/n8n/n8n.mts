@@ -18,11 +18,6 @@ function installation(): string {
 	return folder;
 }
 
-export interface Addresses {
-	/** Of the brain's HTTP gateway. */
-	gateway: string;
-}
-
 export class N8n {
 	readonly port: number;
 	private readonly brokerPort: number;
@@ -37,7 +32,7 @@ export class N8n {
 	}
 
 	/** Imports and publishes every workflow, then starts. */
-	static async start(server: BusServer, addresses: Addresses): Promise<N8n> {
+	static async start(server: BusServer, gateway: string): Promise<N8n> {
 		const n8n = new N8n(await freePort(), await freePort());
 		const home = join(n8n.folder, '.n8n');
 		const installed = join(home, 'nodes/node_modules/n8n-nodes-megabrain');
@@ -50,7 +45,7 @@ export class N8n {
 			credentials,
 			JSON.stringify([
 				{ id: 'megabrainBus', name: 'Megabrain bus', type: 'megabrainBusApi', data: server.credential('n8n') },
-				{ id: 'megabrainOpenAi', name: 'Megabrain gateway', type: 'openAiApi', data: { apiKey: 'none', url: `${addresses.gateway}/v1` } },
+				{ id: 'megabrainOpenAi', name: 'Megabrain gateway', type: 'openAiApi', data: { apiKey: 'none', url: `${gateway}/v1` } },
 			]),
 		);
 		n8n.run('import:credentials', `--input=${credentials}`);
@@ -59,7 +54,7 @@ export class N8n {
 		mkdirSync(workflows);
 		for (const folder of [join(PACKAGE, 'workflows'), join(import.meta.dirname, 'workflows')])
 			for (const file of readdirSync(folder)) {
-				const text = readFileSync(join(folder, file), 'utf8').replaceAll('http://127.0.0.1:8080', addresses.gateway);
+				const text = readFileSync(join(folder, file), 'utf8').replaceAll('http://127.0.0.1:8080', gateway);
 				writeFileSync(join(workflows, file), text);
 			}
 		n8n.run('import:workflow', '--separate', `--input=${workflows}`);

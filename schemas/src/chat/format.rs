@@ -6,12 +6,12 @@ use serde_json::Value;
 
 /// The form of an answer. Every token is held to it, so that an answer that ends by itself has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ResponseFormat {
     /// Any text.
-    Text,
+    Text {},
     /// A JSON object.
-    JsonObject,
+    JsonObject {},
     /// JSON that keeps to a schema.
     JsonSchema {
         /// The schema.

@@ -1,7 +1,6 @@
 //! Whose key is it, what may it do, and how much of that at a time? Keys themselves are nowhere: only their hashes are.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::error::ApiError;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
-    /// Whose it is: for logs.
+    /// Whose it is: what its owner is told when it may not do something.
     pub name: Name,
     /// SHA-256 of the key, 64 hex digits. `megabrain key` makes both.
     pub hash: String,
@@ -103,7 +102,9 @@ impl Keys {
                 name: config.name.clone(),
                 scopes: config.scopes.clone(),
                 rate: config.requests_per_minute.map(|count| RateLimiter::direct(Quota::per_minute(count))),
-                places: config.concurrent.map(|count| (count, Arc::new(Semaphore::new(count)))),
+                places: config
+                    .concurrent
+                    .map(|count| (count, Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))),
             };
             if keys.insert(hash, key).is_some() {
                 return Err(format!("[[gateway.keys]] {}: another key has the same hash", config.name));
@@ -156,12 +157,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn hash_of(key: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(key.as_bytes()) {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    format!("{:x}", Sha256::digest(key.as_bytes()))
 }
 
 #[cfg(test)]

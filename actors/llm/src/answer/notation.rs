@@ -68,13 +68,16 @@ fn json_or_tags(body: &str, marker: Marker, names: &[String]) -> Found {
     if text.starts_with("<function=") || (!text.is_empty() && "<function=".starts_with(text)) {
         return tagged::functions(body, names);
     }
+    // Without a mark, only what has arguments is a call: other objects may have names too.
+    json_calls(body, marker.begin.is_empty(), names)
+}
+
+fn json_calls(body: &str, needs_arguments: bool, names: &[String]) -> Found {
     match json(body) {
         Json::Open => Found::Open,
         Json::None => Found::None,
         Json::Value(value, length) => {
-            // Without a mark, only what has arguments is a call: other objects may have names too.
-            let calls = calls_of(&value, marker.begin.is_empty(), names);
-            calls.map_or(Found::None, |calls| Found::Calls(calls, length))
+            calls_of(&value, needs_arguments, names).map_or(Found::None, |calls| Found::Calls(calls, length))
         }
     }
 }
@@ -87,13 +90,7 @@ fn named(body: &str, names: &[String]) -> Found {
         return Found::Open;
     }
     if text.starts_with(['[', '{']) {
-        return match json(body) {
-            Json::Open => Found::Open,
-            Json::None => Found::None,
-            Json::Value(value, length) => {
-                calls_of(&value, false, names).map_or(Found::None, |calls| Found::Calls(calls, length))
-            }
-        };
+        return json_calls(body, false, names);
     }
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
     let name = text.get(..text.find(|character| !is_plain(character)).unwrap_or(text.len())).unwrap_or_default();

@@ -67,7 +67,7 @@ fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
             modality.to_owned(),
             item.model.to_string(),
             item.confidence.map(|confidence| format!("{confidence:.2}")).unwrap_or_default(),
-            if item.status == LegStatus::Ok { String::new() } else { word(item.status).to_owned() },
+            if item.status == LegStatus::Ok { String::new() } else { item.status.as_str().to_owned() },
             item.text.trim().to_owned(),
         ]);
     }
@@ -81,23 +81,13 @@ fn leg_table(legs: &[LegReport]) -> Table {
             leg.leg.clone(),
             leg.subject.clone(),
             leg.model.as_ref().map(Name::to_string).unwrap_or_default(),
-            leg.status.map(|status| format!("{} {}", mark_of(status), word(status))).unwrap_or_default(),
+            leg.status.map(|status| format!("{} {}", mark_of(status), status.as_str())).unwrap_or_default(),
             leg.queued_ms.map(format::took).unwrap_or_default(),
             format::took(leg.took_ms),
             leg.error.as_ref().map(ToString::to_string).or(leg.note.clone()).unwrap_or_default(),
         ]);
     }
     table
-}
-
-fn word(status: LegStatus) -> &'static str {
-    match status {
-        LegStatus::Ok => "ok",
-        LegStatus::Failed => "failed",
-        LegStatus::Late => "late",
-        LegStatus::Cancelled => "cancelled",
-        LegStatus::Skipped => "skipped",
-    }
 }
 
 #[cfg(test)]

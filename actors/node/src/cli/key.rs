@@ -16,7 +16,7 @@ use crate::cli::{Globals, output};
     megabrain key n8n\n  \
     megabrain key n8n --json | jq -r .key")]
 pub struct KeyArgs {
-    /// Whose key it is: for logs
+    /// Whose key it is
     #[arg(value_name = "NAME", default_value = "client")]
     name: Name,
 }

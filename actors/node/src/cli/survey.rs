@@ -123,14 +123,7 @@ fn row(presence: &Presence) -> [String; 15] {
 }
 
 fn state(presence: &Presence) -> String {
-    let word = match presence.state {
-        ModelState::Starting => "starting",
-        ModelState::Loading => "loading",
-        ModelState::Ready => "ready",
-        ModelState::Draining => "draining",
-        ModelState::Backoff => "backoff",
-        ModelState::Failed => "failed",
-    };
+    let word = presence.state.as_str();
     match presence.progress {
         Some(share) if presence.state == ModelState::Loading => format!("{word} {:.0}%", share * 100.0),
         _ => word.to_owned(),

@@ -2,7 +2,7 @@
 
 import { names } from '../task';
 import type { Operation } from '.';
-import { sampling } from './common';
+import { choice, sampling } from './common';
 
 export const ask: Operation = {
 	properties: [
@@ -50,26 +50,10 @@ export const ask: Operation = {
 			description: "Who answers, best first, with commas between. Without it, the brain's own order.",
 		},
 		{
-			displayName: 'Need',
-			name: 'need',
-			type: 'options',
-			options: [
-				{ name: 'All Attachments', value: 'all' },
-				{ name: 'Any Attachment', value: 'any' },
-			],
-			default: 'any',
+			...choice('Need', 'need', 'any', { all: 'All Attachments', any: 'Any Attachment' }),
 			description: 'Which attachments must have yielded something; else it is a fault',
 		},
-		{
-			displayName: 'Policy',
-			name: 'policy',
-			type: 'options',
-			options: [
-				{ name: 'All Models, Side by Side', value: 'all' },
-				{ name: 'First Model, the Next Where It Fails', value: 'first' },
-			],
-			default: 'first',
-		},
+		choice('Policy', 'policy', 'first', { all: 'All Models, Side by Side', first: 'First Model, the Next Where It Fails' }),
 	],
 	async run(task) {
 		const { blobs = '', models, ...options } = task.options as Record<string, string>;

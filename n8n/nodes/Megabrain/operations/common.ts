@@ -12,7 +12,16 @@ export const model: INodeProperties = {
 		'Whom to ask. Choose from the list, or specify an ID using an <a href="https://docs.n8n.io/code/expressions/">expression</a>.',
 };
 
-export const maxTokens: INodeProperties = {
+/** One of several, each value with its label. */
+export const choice = (displayName: string, name: string, initial: string, labels: Record<string, string>): INodeProperties => ({
+	displayName,
+	name,
+	type: 'options',
+	options: Object.entries(labels).map(([value, label]) => ({ name: label, value })),
+	default: initial,
+});
+
+const maxTokens: INodeProperties = {
 	displayName: 'Max Tokens',
 	name: 'max_tokens',
 	type: 'number',
@@ -21,7 +30,7 @@ export const maxTokens: INodeProperties = {
 	description: 'The longest answer',
 };
 
-export const temperature: INodeProperties = {
+const temperature: INodeProperties = {
 	displayName: 'Temperature',
 	name: 'temperature',
 	type: 'number',
@@ -30,7 +39,7 @@ export const temperature: INodeProperties = {
 	description: 'How random the answer is: 0 is always the likeliest',
 };
 
-export const seed: INodeProperties = {
+const seed: INodeProperties = {
 	displayName: 'Seed',
 	name: 'seed',
 	type: 'number',
@@ -38,7 +47,7 @@ export const seed: INodeProperties = {
 	description: 'The same seed gives the same answer',
 };
 
-export const session: INodeProperties = {
+const session: INodeProperties = {
 	displayName: 'Session',
 	name: 'session',
 	type: 'string',

@@ -3,7 +3,7 @@
 import type { INodeProperties } from 'n8n-workflow';
 import { Fault } from '../../../bus/fault';
 import { parsed, type Task } from '../task';
-import { inputField } from './common';
+import { choice, inputField } from './common';
 
 export const payloadProperties: INodeProperties[] = [
 	{
@@ -14,16 +14,7 @@ export const payloadProperties: INodeProperties[] = [
 		required: true,
 		placeholder: 'user.orders.new',
 	},
-	{
-		displayName: 'Body',
-		name: 'bodyType',
-		type: 'options',
-		options: [
-			{ name: 'Binary Field', value: 'binary' },
-			{ name: 'JSON', value: 'json' },
-		],
-		default: 'json',
-	},
+	choice('Body', 'bodyType', 'json', { binary: 'Binary Field', json: 'JSON' }),
 	{
 		displayName: 'JSON',
 		name: 'body',

@@ -1,7 +1,7 @@
 // How does a workflow listen to a subject, and answer who asked?
 
 import type { ITriggerFunctions } from 'n8n-workflow';
-import { type Bus, mayNot } from '../../../bus/bus';
+import { type Bus, HEADERS_ROOM, mayNot } from '../../../bus/bus';
 import { Fault } from '../../../bus/fault';
 import { headers as newHeaders, type Msg } from '../../../bus/nats';
 import type { Settings } from './settings';
@@ -23,7 +23,7 @@ export async function listen(node: ITriggerFunctions, bus: Bus, settings: Settin
 		for await (const message of subscription) {
 			if (subscription.getPending() > MOST_WAITING) {
 				node.logger.warn('a message was refused: too many wait', { subject });
-				answer(message, new Fault('overloaded', `${MOST_WAITING} messages wait for this workflow`));
+				if (settings.replies) answer(message, new Fault('overloaded', `${MOST_WAITING} messages wait for this workflow`));
 				continue;
 			}
 			const run = handle(node, bus, settings, message).finally(() => running.delete(run));
@@ -49,20 +49,18 @@ async function handle(node: ITriggerFunctions, bus: Bus, { bodyType, limitMs, re
 }
 
 /** Answers once; a message without a reply subject wants no answer. */
-function answer(message: Msg, said: Fault | object, limit = Infinity) {
+function answer(message: Msg, said: Fault | object, limit = Infinity): void {
 	if (!message.reply) return;
 	const headers = newHeaders();
 	headers.set('Content-Type', 'application/json');
-	if (!(said instanceof Fault)) {
-		const body = JSON.stringify(said);
-		if (Buffer.byteLength(body) < limit) {
-			message.respond(body, { headers });
-			return;
-		}
-		said = new Fault('too_large', `the answer has ${Buffer.byteLength(body)} bytes, the bus takes ${limit}`);
+	if (said instanceof Fault) {
+		headers.set('Nats-Service-Error', said.kind);
+		headers.set('Nats-Service-Error-Code', String(said.code));
+		message.respond(JSON.stringify({ error: said, done: true }), { headers });
+		return;
 	}
-	const fault = said as Fault;
-	headers.set('Nats-Service-Error', fault.kind);
-	headers.set('Nats-Service-Error-Code', String(fault.code));
-	message.respond(JSON.stringify({ error: fault, done: true }), { headers });
+	const body = JSON.stringify(said);
+	const size = Buffer.byteLength(body) + HEADERS_ROOM;
+	if (size > limit) return answer(message, new Fault('too_large', `the answer has ${size} bytes, the bus takes ${limit}`));
+	message.respond(body, { headers });
 }
