@@ -81,8 +81,8 @@ impl<T: DeserializeOwned> EventStream<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     seen: BTreeMap<Name, (Presence, Instant)>,
-    /// Models that fell silent, and when.
-    silent: BTreeMap<Name, Instant>,
+    /// Instances that fell silent, and when.
+    silent: BTreeMap<Name, (Presence, Instant)>,
 }
 
 impl Roster {
@@ -99,7 +99,7 @@ impl Roster {
                 presence.tasks.clone_from(&known.tasks);
             }
         }
-        self.silent.remove(&presence.model);
+        self.silent.remove(&presence.instance);
         self.seen.insert(presence.instance.clone(), (presence, Instant::now()));
     }
 
@@ -129,23 +129,23 @@ impl Roster {
         let silent: Vec<Presence> =
             silent.iter().filter_map(|instance| self.seen.remove(instance)).map(|(presence, _)| presence).collect();
         let now = Instant::now();
-        self.silent.retain(|_, since| now - *since < FORGOTTEN);
-        self.silent.extend(silent.iter().map(|presence| (presence.model.clone(), now)));
+        self.silent.retain(|_, (_, since)| now - *since < FORGOTTEN);
+        self.silent.extend(silent.iter().map(|presence| (presence.instance.clone(), (presence.clone(), now))));
         silent
     }
 
     /// The fault about a model that is not there: one that fell silent may come back.
     pub fn not_there(&self, what: &str, model: &Name) -> Fault {
-        if self.silent.contains_key(model) {
+        if self.missed().any(|presence| presence.model == *model) {
             let message = format!("{what} was not heard for some seconds: its process is stopped or gone");
             return Fault::unavailable(message, 1000);
         }
         Fault::new(FaultKind::NotFound, format!("{what} is not there; {}", self.there()))
     }
 
-    /// True if a model fell silent and was not heard since.
-    pub fn misses_any(&self) -> bool {
-        !self.silent.is_empty()
+    /// Those that fell silent and were not heard since.
+    pub fn missed(&self) -> impl Iterator<Item = &Presence> {
+        self.silent.values().map(|(presence, _)| presence)
     }
 
     /// Which models there are, in words: the end of a fault about one that is not.

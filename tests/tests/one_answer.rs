@@ -80,6 +80,34 @@ async fn a_thousand_requests_are_each_answered_once_while_processes_are_killed()
     brain.ready(&["echo"], LIMIT).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stands_still_for_a_while_answers_once_when_it_goes_on() {
+    let mut brain = Brain::start(ECHO).await;
+    brain.ready(&["echo"], LIMIT).await;
+    let bus = brain.client().await;
+    let mut inbox = bus.subscribe("_INBOX.still.*", None).await.unwrap();
+    bus.flush().await.unwrap();
+    let processes = brain.children("megabrain-echo");
+    processes.iter().for_each(|process| signal(*process, Signal::STOP));
+    for subject in ["mb.v1.echo.echo", "mb.v1.echo"] {
+        let reply = format!("_INBOX.still.{}", subject.len());
+        bus.publish(subject, Some(&reply), r#"{"text":"x"}"#.into()).await.unwrap();
+    }
+    // Longer than it takes to be taken for silent.
+    tokio::time::sleep(Duration::from_millis(4300)).await;
+    let fault = bus.call(&Target::Router, &echo("y", 0), Call::within(LIMIT)).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Unavailable, "it may come back: {fault}");
+    processes.iter().for_each(|process| signal(*process, Signal::CONT));
+    let mut answers = Vec::new();
+    while let Ok(Some(message)) = tokio::time::timeout(Duration::from_secs(3), inbox.next()).await {
+        let body = String::from_utf8_lossy(&message.payload).into_owned();
+        assert!(body.contains(r#""text":"x""#), "{body}");
+        answers.push(message.subject);
+    }
+    answers.sort();
+    assert_eq!(answers, ["_INBOX.still.10", "_INBOX.still.15"]);
+}
+
 fn kind_of(outcome: &Result<EchoReply, Fault>) -> String {
     match outcome {
         Ok(_) => "ok".into(),

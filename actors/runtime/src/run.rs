@@ -24,7 +24,7 @@ use crate::{Engine, Host, LoadError, Options, Profile};
 const LOG_FILTER: &str = "warn,megabrain=info,symphonia=off,whisper_rs=off";
 
 /// Exit status of a program whose model cannot be loaded.
-const CANNOT_LOAD: u8 = 3;
+pub(crate) const CANNOT_LOAD: u8 = 3;
 
 /// Runs an actor's program: reads its command line, connects, loads `E`, serves until told to stop.
 ///

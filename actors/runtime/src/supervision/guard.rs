@@ -252,6 +252,10 @@ impl Guard {
         let fault = match (addressed.first(), ready.first()) {
             // The death itself will answer.
             _ if dying => return Verdict::Wait,
+            // A process of ours that stands still goes on where it was, or dies: it has this, and may yet answer.
+            (None, _) if self.stands_still(&roster, &open.model) && open.arrived.elapsed() < NEVER_TAKEN => {
+                return Verdict::Wait;
+            }
             (None, _) => unknown_model(open, &roster),
             (Some(presence), None) => Fault::unavailable(describe(presence), presence.retry_after_ms.unwrap_or(1000)),
             (_, Some(presence)) if !presence.capabilities.contains(&open.capability) => {
@@ -269,6 +273,11 @@ impl Guard {
             _ => Fault::new(FaultKind::WorkerLost, format!("model {} never took this work", open.model)),
         };
         if is_mine { Verdict::Answer(fault) } else { Verdict::NotMine }
+    }
+
+    /// True if a process of this model, which this node supervises, is not heard although nobody saw it die.
+    fn stands_still(&self, roster: &Roster, model: &Name) -> bool {
+        roster.missed().any(|presence| presence.model == *model && presence.node.as_ref() == Some(&self.config.node))
     }
 
     fn became_ready_after(&self, presence: &Presence, time: Instant) -> bool {
@@ -319,8 +328,10 @@ impl Guard {
         self.nodes.retain(|_, (_, heard)| heard.elapsed() < Duration::from_secs(4));
         let silent = self.roster.lock().take_silent();
         for presence in silent {
-            self.ready_since.remove(&presence.instance);
             self.idle_at.remove(&presence.instance);
+            if presence.node.as_ref() != Some(&self.config.node) {
+                self.ready_since.remove(&presence.instance);
+            }
             if presence.node.as_ref().is_some_and(|node| *node != self.config.node) {
                 // Another node's, with the node or without: what it has taken is not ours to answer, nor to keep.
                 self.table.take(|open| open.taken_by.as_ref() == Some(&presence.instance));

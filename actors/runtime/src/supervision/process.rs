@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use super::guard::SharedRoster;
 use super::lookout::GuardHandle;
+use crate::run::CANNOT_LOAD;
 
 /// The first delay before a process is started again; it doubles with every death.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -20,6 +21,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A process that lived this long has earned a fresh start.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// A process that could not load its model told why over the bus; that may come after the news of its end, by so much.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// While there is no process, this actor tells its presence instead, this often.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -149,9 +152,12 @@ impl ModelActor {
                 life.presence.reason = None;
                 life.presence.retry_after_ms = None;
                 self.tell(life, event::PRESENCE);
-                let myself = myself.clone();
+                let (myself, roster, instance) = (myself.clone(), self.roster.clone(), life.spec.instance.clone());
                 tokio::spawn(async move {
                     let status = child.wait().await;
+                    if status.as_ref().is_ok_and(|status| status.code() == Some(i32::from(CANNOT_LOAD))) {
+                        let _ = tokio::time::timeout(LAST_WORDS, said_why(&roster, &instance, pid)).await;
+                    }
                     // An actor that has ended no longer wants to know.
                     let _ = myself.cast(ModelMessage::Exited(pid, status));
                 });
@@ -185,7 +191,7 @@ impl ModelActor {
             }
             return;
         }
-        let last_words = self.roster.lock().get(&life.spec.instance).and_then(|presence| presence.reason.clone());
+        let last_words = reason_of(&self.roster, &life.spec.instance, pid);
         let reason = last_words.unwrap_or_else(|| match status {
             Ok(status) => format!("its process ended: {status}"),
             Err(error) => format!("its process was lost: {error}"),
@@ -242,6 +248,22 @@ impl ModelActor {
     fn tell(&self, life: &ModelLife, kind: &str) {
         self.bus.tell(kind, &life.spec.instance, &life.presence);
     }
+}
+
+/// Waits until this process of the instance has told why it does not serve. Cancel-safe.
+async fn said_why(roster: &SharedRoster, instance: &Name, pid: u32) {
+    loop {
+        let changed = roster.changed();
+        if reason_of(roster, instance, pid).is_some() {
+            return;
+        }
+        changed.await;
+    }
+}
+
+/// What this process of the instance told of itself last.
+fn reason_of(roster: &SharedRoster, instance: &Name, pid: u32) -> Option<String> {
+    roster.lock().get(instance).filter(|presence| presence.pid == pid).and_then(|presence| presence.reason.clone())
 }
 
 fn command(spec: &ModelSpec, restarts: u32) -> Command {
