@@ -115,6 +115,16 @@ impl Bus {
         }
     }
 
+    /// Sends a request whose frames and answer go elsewhere: to a subject that is kept, say.
+    ///
+    /// # Errors
+    /// `too_large` before sending, `unavailable` if the connection is closed.
+    pub async fn send_to(&self, subject: &str, reply: &str, payload: Bytes, meta: &Meta) -> Result<(), Fault> {
+        let headers = Some(meta.to_headers());
+        let (subject, reply) = (Subject::from(subject), Some(Subject::from(reply)));
+        self.send(Outgoing { subject, reply, headers, payload }).await
+    }
+
     /// Passes a request on as it is, with its first caller's reply subject: the answer skips this process.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! How does a part of the brain use the bus? By a few verbs: call, stream, serve, cancel, blob, presence, trace.
+//! How does a part of the brain use the bus? By a few verbs: call, stream, serve, cancel, blob, presence, trace, and what outlives them all.
 //!
 //! This is the only crate that names `async-nats`. It knows no model and no actor.
 
@@ -6,6 +6,7 @@ mod blob;
 mod call;
 mod cancel;
 mod connect;
+mod durable;
 mod inbox;
 mod meta;
 mod presence;
@@ -20,6 +21,7 @@ mod watch;
 pub use blob::BlobStore;
 pub use call::{Call, Target};
 pub use connect::{Bus, ConnectError, Credentials, Link, Options};
+pub use durable::{Follower, Journal, JournalEntry, Keeping, Queue, QueueWorker, Records, Task};
 pub use meta::Meta;
 pub use presence::{Event, EventStream, Roster};
 pub use raw::{RawMessage, RawSubscription};

@@ -66,8 +66,33 @@ pub fn event(kind: &str, who: impl Display) -> String {
 }
 
 /// `mb.v1.job.<id>.frames`: the reply subject of a durable job, kept by JetStream, so that replay and live are the same.
-pub fn job_frames(id: &Name) -> String {
-    format!("{PREFIX}.job.{id}.frames")
+/// Here and below, `id` may be `*`.
+pub fn job_frames(id: impl Display) -> String {
+    job(id, "frames")
+}
+
+/// `mb.v1.job.<id>.status`: how the status of a job changed, kept beside its frames.
+pub fn job_status(id: impl Display) -> String {
+    job(id, "status")
+}
+
+/// `mb.v1.job.<id>.task`: a job that is to be done, until it is.
+pub fn job_task(id: impl Display) -> String {
+    job(id, "task")
+}
+
+/// `mb.v1.job.<id>.callback`: a caller who is to be told, until that is done.
+pub fn job_callback(id: impl Display) -> String {
+    job(id, "callback")
+}
+
+/// Everything that a job tells.
+pub fn job_any(id: impl Display) -> String {
+    job(id, "*")
+}
+
+fn job(id: impl Display, what: &str) -> String {
+    format!("{PREFIX}.job.{id}.{what}")
 }
 
 /// What a subject under [`PREFIX`] means.
@@ -161,7 +186,7 @@ mod tests {
     fn only_an_inbox_is_answered() {
         assert!(is_inbox("_INBOX.abc.1"));
         assert!(is_inbox("_INBOX_NODE.home.1"));
-        assert!(is_inbox(&job_frames(&Name::sanitized("j1"))));
+        assert!(is_inbox(&job_frames("j1")));
         for forged in ["mb.v1.chat.fast", "$JS.API.STREAM.DELETE.x", "_INBOX.", "_INBOX.>", "user.x", ""] {
             assert!(!is_inbox(forged), "{forged}");
         }

@@ -25,17 +25,28 @@ impl Doors {
     /// As [`Doors::open`], of a brain that was started.
     pub async fn of(mut brain: Brain, ready: &[&str], limit: Duration) -> Self {
         let url = brain.http().await;
-        brain.ready(ready, limit).await;
-        let doors = Self { brain, url, client: Client::new() };
+        let mut doors = Self { brain, url, client: Client::new() };
+        doors.hear_of(ready, limit).await;
+        doors
+    }
+
+    /// Starts the brain again, which was killed, and waits until its models serve.
+    pub async fn start_again(&mut self, ready: &[&str], limit: Duration) {
+        self.brain.start_again().await;
+        self.url = self.brain.http().await;
+        self.hear_of(ready, limit).await;
+    }
+
+    async fn hear_of(&mut self, ready: &[&str], limit: Duration) {
+        self.brain.ready(ready, limit).await;
         let end = Instant::now() + limit;
         for model in ready {
             // They hear of it once a second.
-            while doors.state(model).await != "ready" {
-                assert!(Instant::now() < end, "the doors do not hear of {model}\n{}", doors.brain.log());
+            while self.state(model).await != "ready" {
+                assert!(Instant::now() < end, "the doors do not hear of {model}\n{}", self.brain.log());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        doors
     }
 
     async fn state(&self, model: &str) -> Value {

@@ -9,6 +9,7 @@
 )]
 
 mod doors;
+mod receiver;
 mod server;
 mod words;
 mod works;
@@ -25,6 +26,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use doors::{Doors, conversation, error, text_of};
+pub use receiver::{Called, Receiver};
 pub use server::Server;
 pub use words::{words, wrong};
 pub use works::Works;
@@ -91,8 +93,20 @@ pub struct Brain {
     node: Child,
     folder: TempDir,
     name: Name,
+    environment: Vec<(String, String)>,
     /// Of the bus that it was given; it writes that of its own to a file.
     given: Option<Connection>,
+}
+
+/// Starts `megabrain up` with the brain file of this folder; what it says goes to a file there.
+fn up(folder: &Path, environment: &[(String, String)]) -> Child {
+    let log = std::fs::File::create(folder.join("up.log")).expect("log");
+    megabrain(folder, &["up", &folder.join("brain.toml").display().to_string()])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdout(log.try_clone().expect("log"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("megabrain up: {error}: run `make build`"))
 }
 
 /// The folder of the built programs.
@@ -192,14 +206,21 @@ impl Brain {
             "[brain]\nname = \"{name}\"\ndrain = \"2s\"\n{settings}\n{doors}[bus]\nstore = \"{store}\"\nblob_max = \"{blob_max}\"\n{models}"
         );
         std::fs::write(&file, text).expect("brain file");
-        let log = std::fs::File::create(folder.path().join("up.log")).expect("log");
-        let node = megabrain(folder.path(), &["up", &file.display().to_string()])
-            .envs(environment.iter().copied())
-            .stdout(log.try_clone().expect("log"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("megabrain up: {error}: run `make build`"));
-        Self { node, folder, name, given: None }
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let node = up(folder.path(), &environment);
+        Self { node, folder, name, environment, given: None }
+    }
+
+    /// Starts the node again, which was killed or has ended, with the same file, and waits for its bus.
+    pub async fn start_again(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+        let _ = std::fs::remove_file(self.file());
+        self.node = up(self.folder.path(), &self.environment);
+        if self.given.is_none() {
+            self.until(Duration::from_secs(60), "the bus", |brain| brain.file().exists()).await;
+        }
     }
 
     async fn with_bus(mut self) -> Self {

@@ -21,6 +21,7 @@ mod http_doors;
 mod http_limits;
 mod http_seeing;
 mod instances;
+mod jobs;
 mod joined;
 mod one_answer;
 mod outage;

@@ -22,10 +22,11 @@ pub(crate) async fn check_origin(State(doors): State<Shared>, request: Request, 
 /// Lets a request in that may do what `scope` says. Its place is taken until its answer has ended, streams included.
 pub(crate) async fn let_in(
     State((doors, scope)): State<(Shared, Scope)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let entry = doors.access.enter(request.headers(), scope)?;
+    request.extensions_mut().insert(entry.owner().clone());
     Ok(kept_with(next.run(request).await, entry))
 }
 

@@ -9,6 +9,7 @@ use megabrain_schemas::Name;
 use serde::Deserialize;
 
 use crate::access::KeyConfig;
+use crate::jobs::JobsConfig;
 
 /// The `[gateway]` table of the brain file.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +39,10 @@ pub struct Config {
     pub max_bodies: ByteSize,
     /// Connections at the same time; one more waits to be taken. Default 4,096.
     pub max_connections: usize,
+    /// Hosts, `name` or `name:port`, that callbacks may go to although their addresses are private. Default: none.
+    pub allow: Vec<String>,
+    /// Durable jobs.
+    pub jobs: JobsConfig,
     /// Time for a request that names none. Default: the brain's `default_deadline`, which the node fills in.
     #[serde(skip)]
     pub default_deadline: Duration,
@@ -57,6 +62,8 @@ impl Default for Config {
             max_body: ByteSize::mib(64),
             max_bodies: ByteSize::mib(512),
             max_connections: 4096,
+            allow: Vec::new(),
+            jobs: JobsConfig::default(),
             default_deadline: Duration::from_secs(600),
         }
     }

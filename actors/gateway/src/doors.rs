@@ -11,7 +11,9 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 
 use crate::Config;
 use crate::access::Access;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::present::Present;
 
 /// Opening the blob store is given up after this long: a bus without JetStream must not hold a request up.
@@ -27,6 +29,8 @@ pub(crate) struct Doors {
     pub(crate) config: Config,
     pub(crate) access: Access,
     pub(crate) metrics: Metrics,
+    pub(crate) jobs: Jobs,
+    pub(crate) outbound: Outbound,
     /// Room for large bodies that are being read, in KiB.
     pub(crate) room: Arc<Semaphore>,
     link: watch::Receiver<Link>,
@@ -34,12 +38,14 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(bus: Bus, config: Config, access: Access, present: Present) -> Self {
+    pub(crate) fn new(bus: Bus, jobs: Jobs, config: Config, access: Access, present: Present) -> Self {
         let room = config.max_bodies.max(config.max_body).as_u64().div_ceil(1024);
         Self {
             link: bus.watch_link(),
             bus,
             metrics: Metrics::new(present.clone()),
+            outbound: Outbound::new(&config.allow),
+            jobs,
             present,
             access,
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),

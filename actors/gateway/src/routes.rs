@@ -15,7 +15,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::access::Scope;
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::{admit, health, metrics, models, ollama, openai};
+use crate::{admit, health, jobs, metrics, models, ollama, openai};
 
 /// A body that does not go on for this long is given up.
 const BODY: Duration = Duration::from_secs(30);
@@ -46,6 +46,13 @@ pub(crate) fn routes(doors: Shared) -> Router {
             Router::new()
                 .route("/v1/audio/transcriptions", post(openai::transcriptions))
                 .route("/v1/audio/translations", post(openai::translations)),
+        ),
+        (
+            Scope::Jobs,
+            Router::new()
+                .route("/v1/jobs", post(jobs::submit))
+                .route("/v1/jobs/{id}", get(jobs::one).delete(jobs::cancel))
+                .route("/v1/jobs/{id}/events", get(jobs::events)),
         ),
         (Scope::Speak, Router::new().route("/v1/audio/speech", post(openai::speech))),
         (

@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access::Access;
 use crate::doors::Doors;
+use crate::jobs::Jobs;
 use crate::present::Present;
 use crate::{Config, routes};
 
@@ -28,6 +29,8 @@ pub struct Gateway {
     address: SocketAddr,
     stop: Option<oneshot::Sender<Duration>>,
     serving: JoinHandle<()>,
+    /// Jobs are done as long as the doors are open.
+    working: JoinHandle<()>,
 }
 
 /// The doors cannot be opened.
@@ -50,11 +53,12 @@ pub enum StartError {
 }
 
 impl Gateway {
-    /// Opens the doors: from then on requests are taken. `bus` needs a client's rights only.
+    /// Opens the doors: from then on requests are taken. `bus` needs a client's rights only; `keeper`, which durable jobs are
+    /// kept with, a node's.
     ///
     /// # Errors
     /// The settings, the address, the bus.
-    pub async fn start(bus: Bus, config: Config) -> Result<Self, StartError> {
+    pub async fn start(bus: Bus, keeper: Bus, config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let access = Access::new(&config).map_err(StartError::Config)?;
         let listen = |source| StartError::Listen { address: config.listen, source };
@@ -62,10 +66,13 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let present = Present::listen(&bus).await?;
-        let app = routes::routes(Arc::new(Doors::new(bus, config, access, present)));
+        let jobs = Jobs::new(keeper, config.jobs.clone());
+        let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present));
+        let working = tokio::spawn(jobs.work(doors.outbound.clone()));
+        let app = routes::routes(doors);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, app, places, stopped));
-        Ok(Self { address, stop: Some(stop), serving })
+        Ok(Self { address, stop: Some(stop), serving, working })
     }
 
     /// Where it listens.
@@ -75,6 +82,8 @@ impl Gateway {
 
     /// Takes nobody new, and lets whoever is here finish for at most `limit`.
     pub async fn stop(mut self, limit: Duration) {
+        // What a model still answers is found in the journal by whoever goes on.
+        self.working.abort();
         if let Some(stop) = self.stop.take() {
             // It has ended already if nobody hears that.
             let _ = stop.send(limit);
@@ -88,6 +97,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.serving.abort();
+        self.working.abort();
     }
 }
 

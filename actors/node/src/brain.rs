@@ -235,7 +235,7 @@ impl Brain {
 impl BusTable {
     /// Where our own server keeps the streams of the brain of this name.
     pub fn store(&self, brain: &Name) -> PathBuf {
-        self.store.clone().unwrap_or_else(|| crate::pull::cache_dir().join("bus").join(brain.as_str()))
+        self.store.clone().unwrap_or_else(|| crate::data::data_dir().join("bus").join(brain.as_str()))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod check;
 pub mod child;
 pub mod cli;
 pub mod connection;
+mod data;
 pub mod demo;
 pub mod memory;
 pub mod node;

@@ -16,6 +16,7 @@ use ractor::{Actor, ActorRef};
 
 use crate::brain::{Brain, ModelTable};
 use crate::connection::{Connection, ConnectionError, PublishedConnection, Role};
+use crate::data::{callback_secret, new_secret};
 use crate::memory::Ram;
 use crate::pull::{PullError, Puller, Source};
 use crate::server::{Server, ServerError};
@@ -129,7 +130,7 @@ impl Node {
             }
         }
         let gateway = match brain.gateway.enabled {
-            true => Some(open_doors(brain, &connection).await),
+            true => Some(open_doors(brain, &connection, &bus).await),
             false => None,
         };
         Ok(Self { connection, bus, roster, server, published, supervisor, gateway, instances })
@@ -251,11 +252,16 @@ async fn get_on_bus(connection: &Connection, name: &str) -> Result<Bus, Connecti
     }
 }
 
-/// Opens the doors. They have a client's rights on the bus, where there is a client to be.
-async fn open_doors(brain: &Brain, connection: &Connection) -> Result<Gateway, DoorsError> {
+/// Opens the doors. They have a client's rights on the bus, where there is a client to be; jobs are kept with the node's.
+async fn open_doors(brain: &Brain, connection: &Connection, keeper: &Bus) -> Result<Gateway, DoorsError> {
     let role = if connection.passwords.contains_key(&Role::Client) { Role::Client } else { Role::Node };
     let bus = connection.connect(role, &format!("gateway {}", brain.brain.name), false).await?;
-    Ok(Gateway::start(bus, brain.gateway.clone()).await?)
+    let mut config = brain.gateway.clone();
+    config.jobs.secret = callback_secret(&brain.bus.store(&brain.brain.name)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "callbacks are signed with a secret that nobody knows: set MEGABRAIN_CALLBACK_SECRET");
+        new_secret()
+    });
+    Ok(Gateway::start(bus, keeper.clone(), config).await?)
 }
 
 /// What is needed to start one instance of a model.

@@ -48,6 +48,8 @@ pub enum Scope {
     Speak,
     /// Texts to vectors.
     Embed,
+    /// Durable jobs of what the other scopes allow.
+    Jobs,
     /// What Prometheus reads.
     Metrics,
 }
@@ -61,6 +63,7 @@ impl Scope {
             Self::Transcribe => "transcribe",
             Self::Speak => "speak",
             Self::Embed => "embed",
+            Self::Jobs => "jobs",
             Self::Metrics => "metrics",
         }
     }
@@ -74,9 +77,20 @@ pub fn new_key() -> (String, String) {
     (key, hash)
 }
 
+/// Whose key a request came with; nobody's, where no keys are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) Option<Name>);
+
 /// A request that was let in; dropping it gives its place back.
 pub(crate) struct Entry {
+    owner: Owner,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Entry {
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
 }
 
 /// All keys, by their hash.
@@ -114,26 +128,44 @@ impl Keys {
     }
 
     pub(crate) fn enter(&self, headers: &HeaderMap, scope: Scope) -> Result<Entry, ApiError> {
+        match self.key_of(headers)? {
+            None => Ok(Entry { owner: Owner(None), _place: None }),
+            Some(key) => key.enter(scope),
+        }
+    }
+
+    pub(crate) fn check_scope(&self, headers: &HeaderMap, scope: Scope) -> Result<(), ApiError> {
+        self.key_of(headers)?.map_or(Ok(()), |key| key.check_scope(scope))
+    }
+
+    /// The key of a request; none where none is asked for.
+    fn key_of(&self, headers: &HeaderMap) -> Result<Option<&Key>, ApiError> {
         if self.0.is_empty() {
-            return Ok(Entry { _place: None });
+            return Ok(None);
         }
         let unauthorized = |message| ApiError::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
         let Some(given) = bearer(headers) else {
             return Err(unauthorized("no key was given: send it as `Authorization: Bearer <key>`"));
         };
         // Looked up by hash: how long that takes tells nothing about the keys.
-        let Some(key) = self.0.get(&hash_of(given)) else { return Err(unauthorized("this key is not known here")) };
-        key.enter(scope)
+        let known = self.0.get(&hash_of(given)).map(Some);
+        known.ok_or_else(|| unauthorized("this key is not known here"))
     }
 }
 
 impl Key {
-    fn enter(&self, scope: Scope) -> Result<Entry, ApiError> {
+    fn check_scope(&self, scope: Scope) -> Result<(), ApiError> {
         let Self { name, scopes, .. } = self;
         if scope != Scope::Models && scopes.as_ref().is_some_and(|scopes| !scopes.contains(&scope)) {
             let message = format!("the key {name} has no right to this: its scopes lack {}", scope.as_str());
             return Err(ApiError::new(StatusCode::FORBIDDEN, "insufficient_scope", message));
         }
+        Ok(())
+    }
+
+    fn enter(&self, scope: Scope) -> Result<Entry, ApiError> {
+        self.check_scope(scope)?;
+        let name = &self.name;
         let busy = |message, wait| ApiError::busy(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message, wait);
         let place = match &self.places {
             None => None,
@@ -147,7 +179,7 @@ impl Key {
             let quota = not_yet.quota().burst_size();
             return Err(busy(format!("the key {name} may have {quota} requests in a minute, and had"), wait));
         }
-        Ok(Entry { _place: place })
+        Ok(Entry { owner: Owner(Some(name.clone())), _place: place })
     }
 }
 

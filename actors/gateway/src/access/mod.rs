@@ -5,7 +5,7 @@ mod origin;
 
 use axum::http::{HeaderMap, HeaderValue};
 
-pub(crate) use keys::Entry;
+pub(crate) use keys::{Entry, Owner};
 pub use keys::{KeyConfig, Scope, new_key};
 
 use crate::Config;
@@ -46,5 +46,13 @@ impl Access {
     /// Status 401 without a key or with a wrong one, 403 for a scope that the key has not, 429 past its limits.
     pub(crate) fn enter(&self, headers: &HeaderMap, scope: Scope) -> Result<Entry, ApiError> {
         self.keys.enter(headers, scope)
+    }
+
+    /// Refuses a request that was let in already and may not do this as well.
+    ///
+    /// # Errors
+    /// As [`Access::enter`], but for limits.
+    pub(crate) fn check_scope(&self, headers: &HeaderMap, scope: Scope) -> Result<(), ApiError> {
+        self.keys.check_scope(headers, scope)
     }
 }

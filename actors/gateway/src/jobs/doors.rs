@@ -1,0 +1,168 @@
+//! The doors `/v1/jobs` and `/v1/jobs/{id}`: hand a job in, ask how it is, cancel it.
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use megabrain_bus::Meta;
+use megabrain_schemas::{Capability, Name, subject};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::keep::{Claim, Keep};
+use super::order::{JobCall, Order};
+use super::record::{Callback, Record, Status, Told, now};
+use crate::access::{Owner, Scope};
+use crate::body;
+use crate::doors::{Doors, Shared};
+use crate::error::ApiError;
+use crate::work::Work;
+
+/// A client's own name for a request that it may send twice.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Bytes of one.
+const LONGEST_KEY: usize = 255;
+
+/// `POST /v1/jobs`: takes a job in. Once this has answered, the job outlives everything.
+pub(crate) async fn submit(
+    State(doors): State<Shared>,
+    Extension(owner): Extension<Owner>,
+    work: Work,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let call = body::parameters(&doors, request, JobCall::read).await?;
+    doors.access.check_scope(&headers, scope_of(&call.capability))?;
+    let callback = check_callback(&doors, &call).await?;
+    let keep = doors.jobs.keep().await?;
+
+    let id = match own_key(&headers)? {
+        Some(key) => claimed(keep, &owner, key, &call).await?,
+        None => new_id(),
+    };
+    let fresh = Record {
+        owner: owner.0.clone(),
+        capability: call.capability.clone(),
+        model: call.model.clone(),
+        status: Status::Queued,
+        accepted: false,
+        created_at: now(),
+        started_at: None,
+        ended_at: None,
+        attempts: 0,
+        losses: 0,
+        work: None,
+        answer: None,
+        fault: None,
+        callback,
+    };
+    keep.create(&id, &fresh).await?;
+    let mut record = keep.get(&id).await?.unwrap_or(fresh);
+    if !record.accepted {
+        let deadline = match headers.contains_key(megabrain_schemas::headers::DEADLINE_MS) {
+            true => work.meta.time_left().unwrap_or(doors.config.jobs.deadline),
+            false => doors.config.jobs.deadline,
+        };
+        let order = Order {
+            id: id.clone(),
+            subject: call.subject(),
+            body: call.body,
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            traceparent: work.meta.traceparent.clone(),
+        };
+        keep.queue.put(subject::job_task(&id), id.as_str(), order.write()?).await?;
+        let accept = |record: &Record| (!record.accepted).then(|| Record { accepted: true, ..record.clone() });
+        record = keep.change(&id, accept).await?.0;
+    }
+    let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
+    Ok((StatusCode::ACCEPTED, work.headers(), location, Json(record.public(&id, None))).into_response())
+}
+
+/// `GET /v1/jobs/{id}`: how a job is, and its answer.
+pub(crate) async fn one(
+    State(doors): State<Shared>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let keep = doors.jobs.keep().await?;
+    let (id, record) = find(keep, &owner, &id).await?;
+    let result = keep.answer(&record).await?;
+    Ok(Json(record.public(&id, result)))
+}
+
+/// `DELETE /v1/jobs/{id}`: cancels a job that has not ended, and says how it is then.
+pub(crate) async fn cancel(
+    State(doors): State<Shared>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let keep = doors.jobs.keep().await?;
+    let (id, _) = find(keep, &owner, &id).await?;
+    let (record, is_cancelled) = keep.change(&id, Record::cancelled).await?;
+    if is_cancelled {
+        if let Some(work) = &record.work {
+            doors.bus.cancel(work);
+        }
+        keep.follow_up(&id, &record).await?;
+    }
+    Ok(Json(record.public(&id, None)))
+}
+
+/// The job of this id, for whoever it belongs to. For others there is none.
+pub(super) async fn find(keep: &Keep, owner: &Owner, id: &str) -> Result<(Name, Record), ApiError> {
+    let nothing = || {
+        let id: String = id.chars().take(80).collect();
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "job_not_found",
+            format!("there is no job {id:?}, or it is kept no longer"),
+        )
+    };
+    let name = Name::new(id).map_err(|_| nothing())?;
+    let record = keep.get(&name).await?.filter(|record| record.owner == owner.0).ok_or_else(nothing)?;
+    Ok((name, record))
+}
+
+/// The job that the client's own key stands for: a new one, or the one that it has made before.
+async fn claimed(keep: &Keep, owner: &Owner, key: &str, call: &JobCall) -> Result<Name, ApiError> {
+    let owner = owner.0.as_ref().map_or("", Name::as_str);
+    let place = format!("key.{:x}", Sha256::digest(format!("{owner}\n{key}")));
+    let claim = Claim { id: new_id(), fingerprint: call.fingerprint() };
+    let found = keep.claim(&place, claim.clone()).await?;
+    if found.fingerprint == claim.fingerprint {
+        return Ok(found.id);
+    }
+    let message = format!("this {IDEMPOTENCY_KEY} came before, with another request");
+    Err(ApiError::new(StatusCode::CONFLICT, "idempotency_key_reused", message))
+}
+
+fn own_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY);
+    let wrong = || ApiError::invalid(format!("header {IDEMPOTENCY_KEY}: 1 to {LONGEST_KEY} printable characters"));
+    key.map(Some).ok_or_else(wrong)
+}
+
+async fn check_callback(doors: &Doors, call: &JobCall) -> Result<Option<Callback>, ApiError> {
+    let Some(url) = call.callback_url.clone() else { return Ok(None) };
+    let (outbound, checked) = (doors.outbound.clone(), url.clone());
+    let outcome = tokio::task::spawn_blocking(move || outbound.check(&checked)).await;
+    let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
+    outcome.map_err(|error| ApiError::parameter("callback_url", format!("`callback_url`: {error}")))?;
+    Ok(Some(Callback { url, status: Told::Pending, attempts: 0, error: None }))
+}
+
+/// What a key must have a right to, beside jobs.
+fn scope_of(capability: &Capability) -> Scope {
+    match capability.as_str() {
+        "transcribe" => Scope::Transcribe,
+        "speak" => Scope::Speak,
+        "embed" => Scope::Embed,
+        _ => Scope::Chat,
+    }
+}
+
+/// Nobody guesses it: 80 random bits.
+fn new_id() -> Name {
+    Meta::new().work
+}

@@ -1,0 +1,81 @@
+//! The door `/v1/jobs/{id}/events`: what a job's models said and how its status changed, from any number on, and then live.
+
+use std::convert::Infallible;
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures::stream;
+use megabrain_bus::{Follower, JournalEntry};
+use megabrain_schemas::{Codec, subject};
+use serde::Deserialize;
+
+use super::doors::find;
+use super::record::Status;
+use crate::access::Owner;
+use crate::doors::Shared;
+use crate::error::ApiError;
+use crate::stream::{SILENCE, UNGATHERED};
+
+/// Where to begin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct From {
+    /// The number of the first event; without, the first there is.
+    from: Option<u64>,
+}
+
+/// What of a status event tells that nothing follows.
+#[derive(Deserialize)]
+struct Told {
+    status: Status,
+}
+
+/// `GET /v1/jobs/{id}/events`: frames and statuses as server-sent events; their ids are numbers to begin from again. The
+/// stream ends with the job.
+pub(crate) async fn events(
+    State(doors): State<Shared>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    Query(From { from }): Query<From>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let keep = doors.jobs.keep().await?;
+    let (id, _) = find(keep, &owner, &id).await?;
+    // A client that was cut off says by itself what it had.
+    let had = headers.get("last-event-id").and_then(|seq| seq.to_str().ok()?.trim().parse::<u64>().ok());
+    let from = had.map(|seq| seq.saturating_add(1)).or(from).unwrap_or(0);
+    let last = keep.journal.last(&subject::job_status(&id)).await?;
+    // Told already: nothing would follow for ever.
+    let is_over = last.is_some_and(|entry| is_end(&entry) && entry.seq < from);
+    let follower = (!is_over).then(|| keep.journal.follow(&subject::job_any(&id), from));
+    let events = stream::unfold(follower, |follower| async move {
+        let mut follower: Follower = follower?;
+        let entry = follower.next().await;
+        let follower = (!is_end(&entry)).then_some(follower);
+        Some((Ok::<_, Infallible>(event(&entry)), follower))
+    });
+    let alive = KeepAlive::new().interval(SILENCE).text("still at work");
+    Ok((UNGATHERED, Sse::new(events).keep_alive(alive)).into_response())
+}
+
+fn is_status(entry: &JournalEntry) -> bool {
+    entry.subject.ends_with(".status")
+}
+
+fn is_end(entry: &JournalEntry) -> bool {
+    is_status(entry) && Codec::Json.decode::<Told>(&entry.payload).is_ok_and(|told| told.status.is_end())
+}
+
+fn event(entry: &JournalEntry) -> Event {
+    let kind = match () {
+        () if is_status(entry) => "status",
+        () if entry.fault().is_some() => "error",
+        () => "frame",
+    };
+    // Jobs are asked in JSON, and so they are answered; a line of it has no line breaks.
+    let data = String::from_utf8_lossy(&entry.payload);
+    Event::default().id(entry.seq.to_string()).event(kind).data(data.lines().collect::<String>())
+}

@@ -1,0 +1,116 @@
+//! Where is a job kept? Its task in a queue, what is true of it in a record, what its models said in a journal.
+
+use megabrain_bus::{Bus, Journal, Keeping, Queue, Records};
+use megabrain_schemas::{Codec, Fault, FaultKind, Name, subject};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::JobsConfig;
+use super::record::{Record, Told};
+
+/// Tasks: jobs to be done, and callbacks to be made.
+const QUEUE: &str = "mb_job_queue";
+/// What is true of each job.
+const RECORDS: &str = "mb_jobs";
+/// What was said in each job, and how its status changed.
+const JOURNAL: &str = "mb_job_journal";
+/// Everything that a record may take of what answers may.
+const RECORDS_SHARE: u64 = 8;
+
+/// Where jobs are kept. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Keep {
+    bus: Bus,
+    pub(super) queue: Queue,
+    pub(super) records: Records,
+    pub(super) journal: Journal,
+}
+
+/// Which job a client's own key stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claim {
+    pub(super) id: Name,
+    pub(super) fingerprint: String,
+}
+
+impl Keep {
+    pub(super) async fn open(bus: &Bus, config: &JobsConfig) -> Result<Self, Fault> {
+        let keeping = Keeping { life: config.keep, max_bytes: config.max_bytes.as_u64() };
+        let records = Keeping { max_bytes: keeping.max_bytes / RECORDS_SHARE, ..keeping };
+        Ok(Self {
+            bus: bus.clone(),
+            queue: bus.queue(QUEUE, &[&subject::job_task("*"), &subject::job_callback("*")], keeping).await?,
+            records: bus.records(RECORDS, records).await?,
+            journal: bus.journal(JOURNAL, &[&subject::job_frames("*"), &subject::job_status("*")], keeping).await?,
+        })
+    }
+
+    pub(super) async fn get(&self, id: &Name) -> Result<Option<Record>, Fault> {
+        Ok(self.records.get(&key(id)).await?.map(|(record, _)| record))
+    }
+
+    pub(super) async fn create(&self, id: &Name, record: &Record) -> Result<bool, Fault> {
+        self.records.create(&key(id), record).await
+    }
+
+    /// Changes a record, and tells whoever follows the job if its status is another now.
+    ///
+    /// # Errors
+    /// As [`Records::change`].
+    pub(super) async fn change(
+        &self,
+        id: &Name,
+        change: impl FnMut(&Record) -> Option<Record>,
+    ) -> Result<(Record, bool), Fault> {
+        self.records.change(&key(id), change).await
+    }
+
+    /// Tells the status of a job to whoever follows it.
+    pub(super) async fn tell(&self, id: &Name, record: &Record) {
+        let status = Value::to_string(&record.public(id, None));
+        if let Err(fault) = self.bus.publish(&subject::job_status(id), None, status.into()).await {
+            tracing::debug!(%fault, "a status was not told");
+        }
+    }
+
+    /// What follows an end: its status is told, and its callback put in the queue. Done again, it does no harm.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn follow_up(&self, id: &Name, record: &Record) -> Result<(), Fault> {
+        self.tell(id, record).await;
+        let pending = record.callback.as_ref().is_some_and(|callback| callback.status == Told::Pending);
+        if pending {
+            let task = id.as_str().to_owned().into();
+            self.queue.put(subject::job_callback(id), &format!("{id}.callback"), task).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer of a job that has one.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away; `not_found` if it was kept for its time and is gone.
+    pub(super) async fn answer(&self, record: &Record) -> Result<Option<Value>, Fault> {
+        let Some(seq) = record.answer else { return Ok(None) };
+        let gone = || Fault::new(FaultKind::NotFound, "the answer is kept no longer");
+        let entry = self.journal.read(seq).await?.ok_or_else(gone)?;
+        let read = Codec::detect(None, &entry.payload).and_then(|codec| codec.decode(&entry.payload));
+        read.map(Some).map_err(|error| Fault::engine(format!("the answer cannot be read: {error}")))
+    }
+
+    /// The job that a client's own key stands for: this one, if the key is new.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn claim(&self, key: &str, claim: Claim) -> Result<Claim, Fault> {
+        if self.records.create(key, &claim).await? {
+            return Ok(claim);
+        }
+        Ok(self.records.get(key).await?.map_or(claim, |(claim, _)| claim))
+    }
+}
+
+fn key(id: &Name) -> String {
+    format!("job.{id}")
+}

@@ -1,0 +1,260 @@
+//! How is a job done? Its request goes onto the bus as anybody's does; its answer goes to the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use megabrain_bus::{Bus, JournalEntry, Link, Meta, RawMessage, Task};
+use megabrain_schemas::{Codec, Fault, FaultKind, Name, Stamp, subject};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::JobsConfig;
+use super::keep::Keep;
+use super::order::Order;
+use super::record::{End, Record, Status, now};
+
+/// A worker that says nothing for so long is taken for dead, and its job goes to another.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So often it says that it is there, and looks for an answer that it did not hear.
+const BEAT: Duration = Duration::from_secs(3);
+/// An answer is heard before it is in the journal; it is there within this, or the journal did not get it.
+const WRITTEN: Duration = Duration::from_secs(2);
+/// When the bus comes back, what is to be answered is answered within about this time; models gave up what they had.
+const RETURN: Duration = Duration::from_secs(3);
+/// Past its deadline, a model has so long to say so itself.
+const GRACE: Duration = Duration::from_secs(2);
+/// A job whose process died so often kills processes.
+const MOST_LOSSES: u32 = 5;
+/// A job that was begun so often without coming to an end never will.
+const MOST_ATTEMPTS: u32 = 50;
+/// Between attempts; it doubles.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// Does jobs, so many at a time.
+#[derive(Clone)]
+pub(super) struct Runner {
+    bus: Bus,
+    config: JobsConfig,
+    keep: Keep,
+}
+
+impl Runner {
+    pub(super) fn new(bus: Bus, config: JobsConfig, keep: Keep) -> Self {
+        Self { bus, config, keep }
+    }
+
+    pub(super) async fn work(self) {
+        let places = Arc::new(Semaphore::new(self.config.concurrent.clamp(1, Semaphore::MAX_PERMITS)));
+        let worker = loop {
+            match self.keep.queue.worker("run", &subject::job_task("*"), PATIENCE).await {
+                Ok(worker) => break worker,
+                Err(fault) => tracing::warn!(%fault, "jobs cannot be done yet"),
+            }
+            tokio::time::sleep(FIRST_DELAY).await;
+        };
+        let mut working = JoinSet::new();
+        // Nobody closes this semaphore.
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let task = worker.next().await;
+            while working.try_join_next().is_some() {}
+            let runner = self.clone();
+            working.spawn(async move {
+                runner.take(task).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn take(&self, task: Task) {
+        let order = match Order::read(task.payload()) {
+            Ok(order) => order,
+            Err(fault) => {
+                tracing::error!(%fault, "a job is dropped");
+                return task.done().await;
+            }
+        };
+        match self.bring_on(&order, &task).await {
+            Ok(None) => task.done().await,
+            Ok(Some(delay)) => task.again_in(delay).await,
+            // The bus is away: the task comes again by itself.
+            Err(fault) => tracing::debug!(%fault, job = %order.id, "a job is left as it is"),
+        }
+    }
+
+    /// Brings a job to its end, or gives the time after which it is to be tried again.
+    async fn bring_on(&self, order: &Order, task: &Task) -> Result<Option<Duration>, Fault> {
+        let id = &order.id;
+        // Kept no longer, or it never was accepted.
+        let Some(record) = self.keep.get(id).await? else { return Ok(None) };
+        if record.status.is_end() {
+            self.keep.follow_up(id, &record).await?;
+            return Ok(None);
+        }
+        if let (Status::Running, Some(work)) = (record.status, &record.work) {
+            if let Some(answer) = self.answer_of(id, work).await? {
+                return self.conclude(id, work, &answer, task).await;
+            }
+            // Whoever worked on it may do so still, for nobody.
+            self.bus.cancel(work);
+        }
+        let work = Name::sanitized(&Meta::new().work.to_string());
+        let (record, is_begun) = self.keep.change(id, |record| record.begun(&work)).await?;
+        if !is_begun {
+            self.keep.follow_up(id, &record).await?;
+            return Ok(None);
+        }
+        self.keep.tell(id, &record).await;
+        if record.attempts > MOST_ATTEMPTS {
+            let message = format!("it was begun {MOST_ATTEMPTS} times and came to no end");
+            return self.end(id, &work, &End::Failed(Fault::new(FaultKind::WorkerLost, message))).await;
+        }
+        match self.attempt(order, &work, task).await? {
+            Attempt::Answered(answer) => self.conclude(id, &work, &answer, task).await,
+            Attempt::Failed(fault) => self.fail(id, &work, fault, task).await,
+            Attempt::Interrupted => {
+                self.bus.cancel(&work);
+                Ok(Some(FIRST_DELAY))
+            }
+        }
+    }
+
+    /// One attempt, from the request to the answer that is in the journal.
+    async fn attempt(&self, order: &Order, work: &Name, task: &Task) -> Result<Attempt, Fault> {
+        let frames = subject::job_frames(&order.id);
+        // Heard here as well, so that the journal need not be asked for each frame.
+        let mut heard = self.bus.subscribe(&frames, None).await?;
+        let mut link = self.bus.watch_link();
+        let until = Instant::now() + order.deadline();
+        let meta = Meta {
+            work: work.clone(),
+            deadline: Some(until.into_std()),
+            traceparent: order.traceparent.clone(),
+            ..Meta::new()
+        };
+        self.bus.send_to(&order.subject, &frames, order.request()?, &meta).await?;
+        let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
+        let mut returned: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                message = heard.next() => match message {
+                    Some(message) if message.no_responders => {
+                        let nobody = format!("nobody serves {} now", order.subject);
+                        return Ok(Attempt::Failed(Fault::unavailable(nobody, 1000)));
+                    }
+                    Some(message) if !is_end_of(&message, work) => continue,
+                    Some(_) => if let Some(answer) = self.written(&order.id, work).await? {
+                        return Ok(Attempt::Answered(answer));
+                    },
+                    None => return Ok(Attempt::Interrupted),
+                },
+                _ = beat.tick() => task.still().await,
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        return Ok(Attempt::Interrupted);
+                    }
+                    returned = (*link.borrow_and_update() == Link::Up).then(Instant::now);
+                    continue;
+                }
+            }
+            if let Some(answer) = self.answer_of(&order.id, work).await? {
+                return Ok(Attempt::Answered(answer));
+            }
+            if returned.is_some_and(|time| time.elapsed() > RETURN) {
+                return Ok(Attempt::Interrupted);
+            }
+            if Instant::now() > until + GRACE {
+                self.bus.cancel(work);
+                let message = format!("no answer within {:?}", order.deadline());
+                return Ok(Attempt::Failed(Fault::new(FaultKind::DeadlineExceeded, message)));
+            }
+        }
+    }
+
+    /// The answer to this work, as soon as it is in the journal.
+    async fn written(&self, id: &Name, work: &Name) -> Result<Option<JournalEntry>, Fault> {
+        let until = Instant::now() + WRITTEN;
+        loop {
+            let answer = self.answer_of(id, work).await?;
+            if answer.is_some() || Instant::now() > until {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The answer to this work, if it is in the journal.
+    async fn answer_of(&self, id: &Name, work: &Name) -> Result<Option<JournalEntry>, Fault> {
+        let last = self.keep.journal.last(&subject::job_frames(id)).await?;
+        Ok(last.filter(|entry| is_end(&entry.payload, work)))
+    }
+
+    async fn conclude(
+        &self,
+        id: &Name,
+        work: &Name,
+        answer: &JournalEntry,
+        task: &Task,
+    ) -> Result<Option<Duration>, Fault> {
+        match answer.fault() {
+            None => self.end(id, work, &End::Answered(answer.seq)).await,
+            Some(fault) => self.fail(id, work, fault, task).await,
+        }
+    }
+
+    /// What may pass is tried again; what does not is the end.
+    async fn fail(&self, id: &Name, work: &Name, fault: Fault, task: &Task) -> Result<Option<Duration>, Fault> {
+        let may_pass = matches!(fault.kind, FaultKind::Overloaded | FaultKind::Unavailable | FaultKind::WorkerLost);
+        if !may_pass {
+            return self.end(id, work, &End::Failed(fault)).await;
+        }
+        let is_given_up = |record: &Record| {
+            let too_old = now() > record.created_at.saturating_add(self.config.give_up.as_secs());
+            too_old || (fault.kind == FaultKind::WorkerLost && record.losses + 1 >= MOST_LOSSES)
+        };
+        let change = |record: &Record| match is_given_up(record) {
+            true => record.ended(work, &End::Failed(fault.clone())),
+            false => record.put_back(work, &fault),
+        };
+        let (record, _) = self.keep.change(id, change).await?;
+        if record.status.is_end() {
+            self.keep.follow_up(id, &record).await?;
+            return Ok(None);
+        }
+        self.keep.tell(id, &record).await;
+        let told = Duration::from_millis(fault.retry_after_ms.unwrap_or(0));
+        Ok(Some(delay(task.deliveries()).max(told.min(LONGEST_DELAY))))
+    }
+
+    async fn end(&self, id: &Name, work: &Name, end: &End) -> Result<Option<Duration>, Fault> {
+        let (record, _) = self.keep.change(id, |record| record.ended(work, end)).await?;
+        self.keep.follow_up(id, &record).await?;
+        Ok(None)
+    }
+}
+
+/// What became of one attempt.
+enum Attempt {
+    /// It was answered, perhaps with a fault.
+    Answered(JournalEntry),
+    Failed(Fault),
+    /// Nobody will answer any more, for no fault of the work.
+    Interrupted,
+}
+
+fn is_end_of(message: &RawMessage, work: &Name) -> bool {
+    is_end(&message.payload, work)
+}
+
+/// True of the answer to this work. Anybody may have a model write to any inbox, and a journal is one: the work's id, which
+/// nobody else knows, tells ours.
+fn is_end(payload: &[u8], work: &Name) -> bool {
+    let stamp = Codec::detect(None, payload).and_then(|codec| codec.decode::<Stamp>(payload));
+    stamp.is_ok_and(|stamp| stamp.done && stamp.work.as_ref() == Some(work))
+}
+
+/// How long a task waits that was given out so often.
+pub(super) fn delay(deliveries: u32) -> Duration {
+    FIRST_DELAY.saturating_mul(1 << deliveries.saturating_sub(1).min(10)).min(LONGEST_DELAY)
+}

@@ -1,0 +1,295 @@
+//! Does a job that was taken in come to its one end, whatever dies meanwhile, and is its caller told?
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, Mac as _};
+use megabrain_node::connection::Role;
+use megabrain_tests::{Brain, Doors, Receiver, Server, error, megabrain, programs, said, signal};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
+
+/// Doors that may call this receiver.
+async fn doors_for(receiver: &Receiver) -> Doors {
+    Doors::open(&settings_for(receiver), &["echo"], LIMIT).await
+}
+
+fn settings_for(receiver: &Receiver) -> String {
+    format!("[gateway]\nlisten = \"127.0.0.1:0\"\nallow = [\"{}\"]\n{ECHO}", receiver.host())
+}
+
+fn echo(body: &Value) -> Value {
+    json!({ "capability": "echo", "model": "echo", "body": body })
+}
+
+async fn hand_in(doors: &Doors, job: &Value) -> String {
+    let answer = doors.post("/v1/jobs", job).await;
+    let (status, location) = (answer.status(), answer.headers().get("location").cloned());
+    let told: Value = answer.json().await.unwrap();
+    assert_eq!(status, 202, "{told}");
+    let id = told["id"].as_str().unwrap().to_owned();
+    assert_eq!(location.unwrap(), format!("/v1/jobs/{id}"));
+    id
+}
+
+async fn look(doors: &Doors, id: &str) -> Value {
+    doors.get(&format!("/v1/jobs/{id}")).send().await.unwrap().json().await.unwrap()
+}
+
+/// The job, as soon as its status is this.
+async fn until(doors: &Doors, id: &str, status: &str) -> Value {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let job = look(doors, id).await;
+        if job["status"] == status {
+            return job;
+        }
+        assert!(Instant::now() < end, "it is not {status}: {job}\n{}", doors.brain.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_done_and_its_callback_is_signed_and_tried_until_it_is_taken() {
+    // As n8n does until its Wait node waits.
+    let receiver = Receiver::start(&[409, 409, 500]).await;
+    let doors = doors_for(&receiver).await;
+    let mut job = echo(&json!({ "text": "hello" }));
+    job["callback_url"] = receiver.url().into();
+    let id = hand_in(&doors, &job).await;
+    let done = until(&doors, &id, "succeeded").await;
+    assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("hello"), &json!(1)), "{done}");
+    assert!(done["created_at"].as_u64() <= done["ended_at"].as_u64(), "{done}");
+
+    let calls = receiver.until(4, LIMIT).await;
+    let secret = std::fs::read_to_string(doors.brain.folder().join("bus/callback.secret")).unwrap();
+    let key = BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+    for call in &calls {
+        assert_eq!((call.header("webhook-id"), call.header("content-type")), (id.as_str(), "application/json"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+        mac.update(format!("{id}.{}.", call.header("webhook-timestamp")).as_bytes());
+        mac.update(&call.bytes);
+        let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
+        assert_eq!(call.header("webhook-signature"), signature);
+        assert_eq!((&call.body()["status"], &call.body()["result"]["text"]), (&json!("succeeded"), &json!("hello")));
+    }
+    let end = Instant::now() + LIMIT;
+    while look(&doors, &id).await["callback"]["status"] != "delivered" {
+        assert!(Instant::now() < end, "{}", look(&doors, &id).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(look(&doors, &id).await["callback"]["attempts"], 4);
+    assert_eq!(receiver.calls().len(), 4, "it is told once that it was taken");
+}
+
+#[tokio::test]
+async fn a_job_outlives_the_node_and_all_it_has_started() {
+    let receiver = Receiver::start(&[]).await;
+    let mut doors = doors_for(&receiver).await;
+    let mut job = echo(&json!({ "text": "late", "delay_ms": 2500 }));
+    job["callback_url"] = receiver.url().into();
+    let (first, second) = (hand_in(&doors, &job).await, hand_in(&doors, &job).await);
+    until(&doors, &first, "running").await;
+    until(&doors, &second, "running").await;
+    signal(doors.brain.node(), Signal::KILL);
+    doors.start_again(&["echo"], LIMIT).await;
+    for id in [&first, &second] {
+        let done = until(&doors, id, "succeeded").await;
+        assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("late"), &json!(2)), "{done}");
+    }
+    receiver.until(2, LIMIT).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_nobody_was_there_is_found() {
+    let mut server = Server::new().await;
+    server.start().await;
+    // Its own process, which outlives the node.
+    let mut model = std::process::Command::new(programs().join("megabrain-echo"))
+        .args(["--name", "hand"])
+        .envs(server.connection().environment(Role::Model))
+        .spawn()
+        .unwrap();
+    let mut doors = Doors::of(Brain::start_on(&server, ""), &["hand"], LIMIT).await;
+    let job = json!({ "capability": "echo", "model": "hand", "body": { "text": "found", "delay_ms": 2500 } });
+    let id = hand_in(&doors, &job).await;
+    until(&doors, &id, "running").await;
+    signal(doors.brain.node(), Signal::KILL);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    doors.start_again(&["hand"], LIMIT).await;
+    let done = until(&doors, &id, "succeeded").await;
+    assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("found"), &json!(1)), "{done}");
+    model.kill().unwrap();
+    model.wait().unwrap();
+}
+
+#[tokio::test]
+async fn the_clients_own_key_names_a_job_once() {
+    let receiver = Receiver::start(&[]).await;
+    let doors = doors_for(&receiver).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let job = echo(&json!({ "text": "once" }));
+        let answer = doors.to("/v1/jobs", &job).header("idempotency-key", "order 7").send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        ids.push(answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(until(&doors, &ids[0], "succeeded").await["attempts"], 1);
+    let other = echo(&json!({ "text": "twice" }));
+    let refused = doors.to("/v1/jobs", &other).header("idempotency-key", "order 7").send().await.unwrap();
+    let (status, code, _) = error(refused).await;
+    assert_eq!((status, code.as_str()), (409, "idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn a_job_is_cancelled_while_it_waits_and_while_it_runs() {
+    let receiver = Receiver::start(&[]).await;
+    let settings = format!("{}slots = 1\n[gateway.jobs]\nconcurrent = 1\n", settings_for(&receiver));
+    let doors = Doors::open(&settings, &["echo"], LIMIT).await;
+    let mut job = echo(&json!({ "text": "never", "delay_ms": 60_000 }));
+    job["callback_url"] = receiver.url().into();
+    let (runs, waits) = (hand_in(&doors, &job).await, hand_in(&doors, &job).await);
+    until(&doors, &runs, "running").await;
+    assert_eq!(look(&doors, &waits).await["status"], "queued");
+    let client = reqwest::Client::new();
+    for id in [&waits, &runs] {
+        let url = format!("{}/v1/jobs/{id}", doors.url);
+        let told: Value = client.delete(&url).send().await.unwrap().json().await.unwrap();
+        assert_eq!((&told["status"], &told["error"]["kind"]), (&json!("cancelled"), &json!("cancelled")), "{told}");
+        // Again is no mistake.
+        assert_eq!(client.delete(&url).send().await.unwrap().status(), 200);
+    }
+    receiver.until(2, LIMIT).await;
+    // Its place is free again.
+    let id = hand_in(&doors, &echo(&json!({ "text": "next" }))).await;
+    until(&doors, &id, "succeeded").await;
+}
+
+#[tokio::test]
+async fn its_events_are_replayed_from_any_number_and_followed_to_the_end() {
+    let receiver = Receiver::start(&[]).await;
+    let doors = doors_for(&receiver).await;
+    let streamed = json!({ "text": "one two three", "stream": true, "delay_ms": 500 });
+    let id = hand_in(&doors, &echo(&streamed)).await;
+    let read = async |more: &str| {
+        let response = doors.get(&format!("/v1/jobs/{id}/events{more}")).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let text = tokio::time::timeout(LIMIT, response.text()).await.expect("it ends with the job").unwrap();
+        let field = |block: &str, name: &str| {
+            block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned()
+        };
+        let blocks = text.split("\n\n").filter(|block| block.contains("data: "));
+        let event = |block: &str| (field(block, "id: "), field(block, "event: "), field(block, "data: "));
+        blocks.map(event).collect::<Vec<_>>()
+    };
+    let live = read("").await;
+    let kinds: Vec<&str> = live.iter().map(|(_, kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["status", "frame", "frame", "frame", "frame", "status"], "{live:?}");
+    assert!(live.last().unwrap().2.contains("succeeded"), "{live:?}");
+    assert_eq!(read("").await, live, "the same again");
+    let (third, _, _) = &live[2];
+    assert_eq!(read(&format!("?from={third}")).await, live[2..]);
+    let after: u64 = live.last().unwrap().0.parse().unwrap();
+    assert_eq!(read(&format!("?from={}", after + 1)).await, [], "nothing follows");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_what_may_not_is_told() {
+    let receiver = Receiver::start(&[]).await;
+    let settings = format!("{}[models.narrow]\nactor = \"echo\"\nslots = 1\nqueue = 0\n", settings_for(&receiver));
+    let doors = Doors::open(&settings, &["echo", "narrow"], LIMIT).await;
+    let narrow = json!({ "capability": "echo", "model": "narrow", "body": { "text": "x", "delay_ms": 700 } });
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(hand_in(&doors, &narrow).await);
+    }
+    for id in &ids {
+        assert_eq!(until(&doors, id, "succeeded").await["attempts"], 1, "a full queue is no attempt");
+    }
+    let wrong = hand_in(&doors, &echo(&json!({ "text": 5 }))).await;
+    let told = until(&doors, &wrong, "failed").await;
+    assert_eq!(told["error"]["kind"], "invalid_request", "{told}");
+    let nobody = json!({ "capability": "chat", "model": "gpt", "body": {} });
+    let nobody = hand_in(&doors, &nobody).await;
+    assert_eq!(until(&doors, &nobody, "failed").await["error"]["kind"], "not_found");
+    // One whose process dies each time is not tried for ever.
+    let deadly = hand_in(&doors, &echo(&json!({ "text": "x", "delay_ms": 60_000 }))).await;
+    for _ in 0..5 {
+        until(&doors, &deadly, "running").await;
+        for process in doors.brain.children("--name echo") {
+            signal(process, Signal::KILL);
+        }
+        let end = Instant::now() + LIMIT;
+        while look(&doors, &deadly).await["status"] == "running" {
+            assert!(Instant::now() < end, "its death is not told");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let told = until(&doors, &deadly, "failed").await;
+    assert_eq!((&told["error"]["kind"], &told["attempts"]), (&json!("worker_lost"), &json!(5)), "{told}");
+}
+
+#[tokio::test]
+async fn callbacks_to_private_addresses_and_wrong_requests_are_refused() {
+    let doors = Doors::open(ECHO, &["echo"], LIMIT).await;
+    for url in [
+        "http://127.0.0.1:9/x",
+        "http://localhost/x",
+        "http://169.254.169.254/",
+        "http://[::1]:80/",
+        "file:///etc/passwd",
+    ] {
+        let mut job = echo(&json!({ "text": "x" }));
+        job["callback_url"] = url.into();
+        let (status, code, message) = error(doors.post("/v1/jobs", &job).await).await;
+        assert_eq!((status, code.as_str()), (400, "invalid_request"), "{url}");
+        assert!(message.contains("callback_url"), "{message}");
+    }
+    let (status, _, message) = error(doors.post("/v1/jobs", &json!({ "capability": "event", "body": {} })).await).await;
+    assert!(status == 400 && message.contains("capability"), "{message}");
+    for path in ["/v1/jobs/none", "/v1/jobs/none/events", "/v1/jobs/%2e%2e%2f"] {
+        assert_eq!(error(doors.get(path).send().await.unwrap()).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_its_owners_and_may_do_what_its_owner_may() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let key = |name: &str, scopes: &str| {
+        let (_, told, _) = said(&mut megabrain(folder.path(), &["key", name, "--json"]));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let (key, hash) = (told["key"].as_str().unwrap(), told["hash"].as_str().unwrap());
+        (
+            format!("Bearer {key}"),
+            format!("[[gateway.keys]]\nname = \"{name}\"\nhash = \"{hash}\"\nscopes = {scopes}\n"),
+        )
+    };
+    let (mine, first) = key("mine", r#"["jobs", "chat"]"#);
+    let (other, second) = key("other", r#"["jobs", "embed"]"#);
+    let (none, third) = key("none", r#"["chat"]"#);
+    let settings = format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{first}{second}{third}{ECHO}");
+    let mut brain = Brain::start(&settings).await;
+    let url = brain.http().await;
+    brain.ready(&["echo"], LIMIT).await;
+    let client = reqwest::Client::new();
+    let post = async |key: &str| {
+        let job = echo(&json!({ "text": "x" }));
+        client.post(format!("{url}/v1/jobs")).header("authorization", key).json(&job).send().await.unwrap()
+    };
+    assert_eq!(post("Bearer no").await.status(), 401);
+    assert_eq!(post(&none).await.status(), 403, "it may do no jobs");
+    assert_eq!(post(&other).await.status(), 403, "it may do jobs, and not this");
+    let id = post(&mine).await.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    for (key, status) in [(&mine, 200), (&other, 404)] {
+        let one = client.get(format!("{url}/v1/jobs/{id}")).header("authorization", key).send().await.unwrap();
+        assert_eq!(one.status(), status);
+    }
+    let cancelled = client.delete(format!("{url}/v1/jobs/{id}")).header("authorization", &other).send().await.unwrap();
+    assert_eq!(cancelled.status(), 404);
+}
