@@ -9,6 +9,7 @@
 )]
 
 mod doors;
+mod ordeal;
 mod receiver;
 mod server;
 mod words;
@@ -26,6 +27,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use doors::{Doors, conversation, error, text_of};
+pub use ordeal::{AT_ONCE, Outcome, ordeal};
 pub use receiver::{Called, Receiver};
 pub use server::Server;
 pub use words::{words, wrong};

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
 use megabrain_node::connection::Role;
-use megabrain_tests::{Brain, Doors, Receiver, Server, error, megabrain, programs, said, signal};
+use megabrain_tests::{AT_ONCE, Brain, Doors, Receiver, Server, error, megabrain, ordeal, programs, said, signal};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -292,4 +292,12 @@ async fn a_job_is_its_owners_and_may_do_what_its_owner_may() {
     }
     let cancelled = client.delete(format!("{url}/v1/jobs/{id}")).header("authorization", &other).send().await.unwrap();
     assert_eq!(cancelled.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_job_is_lost_while_node_bus_and_models_are_killed() {
+    let outcome = ordeal(60, 3).await;
+    assert_eq!((outcome.accepted, outcome.right, outcome.ambiguous), (60, 60, 0), "{outcome:?}");
+    assert!(outcome.ran_again <= 3 * AT_ONCE, "{outcome:?}");
+    assert_eq!(outcome.called.0, 60, "{outcome:?}");
 }

@@ -7,6 +7,8 @@
 mod bare;
 #[path = "../bench/bus.rs"]
 mod bus;
+#[path = "../bench/durable.rs"]
+mod durable;
 #[path = "../bench/fair.rs"]
 mod fair;
 #[path = "../bench/film.rs"]
@@ -49,6 +51,8 @@ enum Section {
     Models,
     /// How busy models share the cores.
     Fair,
+    /// Durable jobs while everything is killed.
+    Durable,
     /// Films: fan-out and join. Part of `senses`.
     Film,
     /// Speech, against whisper.cpp called by Python. Part of `senses`.
@@ -101,6 +105,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if section.includes(Section::Fair) {
         fair::measure(quick, &mut report).await?;
+    }
+    if section.includes(Section::Durable) {
+        durable::measure(quick, &mut report).await;
     }
     if section.includes(Section::Film) {
         film::measure(quick, &mut report).await?;

@@ -99,7 +99,7 @@ impl Runner {
             // Whoever worked on it may do so still, for nobody.
             self.bus.cancel(work);
         }
-        let work = Name::sanitized(&Meta::new().work.to_string());
+        let work = Meta::new().work;
         let (record, is_begun) = self.keep.change(id, |record| record.begun(&work)).await?;
         if !is_begun {
             self.keep.follow_up(id, &record).await?;
