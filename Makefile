@@ -46,6 +46,12 @@ check: setup tools ## format, lints, docs, licences and dependency rule, contrac
 bench: build ## measure the bus and the models, as ratios
 	cargo run --release --locked -p megabrain-tests --bin bench
 
+.PHONY: bench-doors
+bench-doors: build ## measure HTTP against the bus and bare axum, and durable jobs under kills
+	@command -v wrk > /dev/null || { echo "wrk is missing: apt-get install wrk"; exit 1; }
+	cargo run --release --locked -p megabrain-tests --bin bench doors
+	cargo run --release --locked -p megabrain-tests --bin bench durable
+
 .PHONY: bench-senses
 bench-senses: build ## measure the senses against the same models in Python
 	@cmp -s tests/python/bench-requirements.txt $(CACHE)/bench-venv/made-from || { \

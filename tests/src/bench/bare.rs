@@ -73,7 +73,7 @@ pub(crate) async fn respond() -> anyhow::Result<()> {
     }
 }
 
-async fn connect(environment: &[(String, String)]) -> anyhow::Result<async_nats::Client> {
+pub(crate) async fn connect(environment: &[(String, String)]) -> anyhow::Result<async_nats::Client> {
     let variable = |wanted: &str| {
         let found = environment.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.clone()).with_context(|| format!("no {wanted}"))

@@ -5,8 +5,12 @@
 
 #[path = "../bench/bare.rs"]
 mod bare;
+#[path = "../bench/bare_doors.rs"]
+mod bare_doors;
 #[path = "../bench/bus.rs"]
 mod bus;
+#[path = "../bench/doors.rs"]
+mod doors;
 #[path = "../bench/durable.rs"]
 mod durable;
 #[path = "../bench/fair.rs"]
@@ -51,6 +55,8 @@ enum Section {
     Models,
     /// How busy models share the cores.
     Fair,
+    /// HTTP: first text, many streams, and answers a second against bare axum, by `wrk`. Not part of `all`.
+    Doors,
     /// Durable jobs while everything is killed.
     Durable,
     /// Films: fan-out and join. Part of `senses`.
@@ -68,15 +74,17 @@ enum Section {
 impl Section {
     fn includes(self, other: Self) -> bool {
         let is_sense = matches!(other, Self::Film | Self::Speech | Self::Vision);
-        self == other || (self == Self::All && !is_sense) || (self == Self::Senses && is_sense)
+        self == other || (self == Self::All && !is_sense && other != Self::Doors) || (self == Self::Senses && is_sense)
     }
 }
 
 /// One thread, as the node and the command line have: what is compared shares it.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    if std::env::args().nth(1).as_deref() == Some(bare::RESPONDER) {
-        return bare::respond().await;
+    match std::env::args().nth(1).as_deref() {
+        Some(bare::RESPONDER) => return bare::respond().await,
+        Some(bare_doors::DOORS) => return bare_doors::serve().await,
+        _ => {}
     }
     let arguments = Arguments::parse();
     // A brain is dropped, and by that ended, on whichever way out.
@@ -105,6 +113,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if section.includes(Section::Fair) {
         fair::measure(quick, &mut report).await?;
+    }
+    if section.includes(Section::Doors) {
+        doors::measure(quick, &mut report).await?;
     }
     if section.includes(Section::Durable) {
         durable::measure(quick, &mut report).await;
