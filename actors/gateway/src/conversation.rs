@@ -1,7 +1,8 @@
 //! What does a conversation over HTTP become on the bus? A question to the router, or a chat with one model.
 
 use megabrain_schemas::{
-    Ask, AskReply, ChatReply, ChatRequest, EchoReply, EchoRequest, FinishReason, Message, Name, Role, Usage,
+    Ask, AskReply, ChatReply, ChatRequest, EchoReply, EchoRequest, Fault, FinishReason, Message, Name, Request as _,
+    Role, Usage,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +43,15 @@ pub(crate) struct Settings {
     pub(crate) top_p: Option<f32>,
     pub(crate) seed: Option<u32>,
     pub(crate) stop: Vec<String>,
+}
+
+impl Settings {
+    /// Refuses what is out of the contract's bounds.
+    fn check(&self) -> Result<(), Fault> {
+        let Self { max_tokens, temperature, top_p, seed, stop } = self.clone();
+        let messages = vec![Message::user("")];
+        ChatRequest { messages, max_tokens, temperature, top_p, seed, stop, ..ChatRequest::default() }.check()
+    }
 }
 
 /// A whole answer.
@@ -210,6 +220,8 @@ impl Conversation {
         if self.turns.iter().any(|turn| !turn.attached.is_empty()) {
             return Err(takes_less(model, false));
         }
+        // Nothing comes of them here; yet what no model takes is not taken for a trial either.
+        self.settings.check()?;
         let text = self.turns.pop().map(|last| last.message.content);
         Ok(EchoRequest { text, stream, ..EchoRequest::default() })
     }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use megabrain_bus::Target;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
+use crate::path::Id;
 
 /// The id of the router itself: it takes attachments, and asks the models that the brain file names.
 pub(crate) const BRAIN: &str = "brain";
@@ -110,7 +111,7 @@ pub(crate) async fn list(State(doors): State<Shared>) -> Response {
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn one(State(doors): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn one(State(doors): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
     let listed = doors.listed();
     let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
     Ok(json_answer(&describe(&found.0, &found.1)))

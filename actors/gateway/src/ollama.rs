@@ -39,7 +39,8 @@ impl ChatCall {
     fn read(mut parameters: Parameters) -> Result<Self, ApiError> {
         let model = parameters.need("model")?;
         let messages: Vec<Map<String, Value>> = parameters.need("messages")?;
-        let turns = read_messages(messages.into_iter().map(with_pictures).collect())?;
+        let messages = messages.into_iter().enumerate().map(|(index, message)| with_pictures(index, message));
+        let turns = read_messages(messages.collect::<Result<_, _>>()?)?;
         if turns.is_empty() {
             return Err(ApiError::parameter("messages", "`messages` is empty"));
         }
@@ -51,17 +52,16 @@ impl ChatCall {
 }
 
 /// Ollama's `images` as parts of the content.
-fn with_pictures(mut message: Map<String, Value>) -> Map<String, Value> {
-    if let Some(Value::Array(images)) = message.remove("images") {
+fn with_pictures(index: usize, mut message: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let images = serde_json::from_value::<Option<Vec<String>>>(message.remove("images").unwrap_or_default());
+    let wrong = |error| ApiError::parameter("messages", format!("`messages[{index}].images`: {error}"));
+    if let Some(images) = images.map_err(wrong)? {
         let text = message.remove("content").filter(|content| !content.is_null()).unwrap_or_else(|| "".into());
-        let picture = |image: &Value| {
-            let data = image.as_str().unwrap_or_default();
-            json!({ "type": "image_url", "image_url": format!("data:;base64,{data}") })
-        };
+        let picture = |data: &String| json!({ "type": "image_url", "image_url": format!("data:;base64,{data}") });
         let text = json!({ "type": "text", "text": text });
         message.insert("content".into(), std::iter::once(text).chain(images.iter().map(picture)).collect());
     }
-    message
+    Ok(message)
 }
 
 fn settings(options: Map<String, Value>) -> Result<Settings, ApiError> {
@@ -177,19 +177,20 @@ pub(crate) async fn version() -> Response {
     json_answer(&json!({ "version": env!("CARGO_PKG_VERSION") }))
 }
 
+fn read_embed(mut parameters: Parameters) -> Result<(String, EmbedRequest), ApiError> {
+    let model = parameters.need::<String>("model")?;
+    let input = parameters.need::<OneOrMany>("input")?.into_vec();
+    let options = parameters.take::<Map<String, Value>>("options")?.unwrap_or_default();
+    Parameters::from(options).finish(&HARMLESS_OPTIONS)?;
+    // Ollama cuts what is too long unless it is told not to.
+    let truncate = parameters.take("truncate")?.unwrap_or(true);
+    parameters.finish(&Harmless { any: &["keep_alive"], only: &[] })?;
+    Ok((model, EmbedRequest { input, truncate, ..EmbedRequest::default() }))
+}
+
 /// `POST /api/embed`
 pub(crate) async fn embed(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let (model, request) = body::parameters(&doors, request, |mut parameters| {
-        let model = parameters.need::<String>("model")?;
-        let input = parameters.need::<OneOrMany>("input")?.into_vec();
-        let options = parameters.take::<Map<String, Value>>("options")?.unwrap_or_default();
-        Parameters::from(options).finish(&HARMLESS_OPTIONS)?;
-        // Ollama cuts what is too long unless it is told not to.
-        let truncate = parameters.take("truncate")?.unwrap_or(true);
-        parameters.finish(&Harmless { any: &["keep_alive"], only: &[] })?;
-        Ok((model, EmbedRequest { input, truncate, ..EmbedRequest::default() }))
-    })
-    .await?;
+    let (model, request) = body::parameters(&doors, request, read_embed).await?;
     let asked = doors.asked(&model, EMBEDDERS)?;
     request.check()?;
     let reply = doors.bus.call(&asked.target(), &request, work.call()).await?;
@@ -209,9 +210,27 @@ fn nanoseconds(since: Instant) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<ChatCall, String> {
         Parameters::read(body.as_bytes()).and_then(ChatCall::read).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+        let coming = [
+            "top_k",
+            "min_p",
+            "repeat_penalty",
+            "logit_bias",
+            "repeat_last_n",
+            "logprobs",
+            "top_logprobs",
+            "parallel_tool_calls",
+        ];
+        tells_all("/api/chat", body, ChatCall::read, &["options"], &coming);
+        tells_all("/api/embed", r#"{"model":"embed","input":"a"}"#, read_embed, &[], &[]);
     }
 
     #[test]
@@ -233,6 +252,7 @@ mod tests {
             (r#""options":{"top_k":40}"#, "`top_k`"),
             (r#""options":{"repeat_penalty":1.1}"#, "`repeat_penalty`"),
             (r#""format":"json""#, "`format`"),
+            (r#""messages":[{"role":"user","images":"AQID"}]"#, "`messages[0].images`"),
             (r#""tools":[{}]"#, "`tools`"),
         ] {
             let body = format!(r#"{{"model":"fast","messages":[{{"role":"user","content":"Hi"}}],{more}}}"#);

@@ -114,9 +114,17 @@ pub(crate) async fn chat(State(doors): State<Shared>, work: Work, request: Reque
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<ChatCall, String> {
         Parameters::read(body.as_bytes()).and_then(ChatCall::read).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+        let coming = ["top_k", "min_p", "repeat_penalty", "grammar"];
+        tells_all("/v1/chat/completions", body, ChatCall::read, &[], &coming);
     }
 
     #[test]

@@ -82,9 +82,15 @@ fn written(vector: &[f32], encoding: Encoding) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<EmbedCall, String> {
         Parameters::read(body.as_bytes()).and_then(EmbedCall::read).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/v1/embeddings", r#"{"model":"embed","input":"a"}"#, EmbedCall::read, &[], &[]);
     }
 
     #[test]

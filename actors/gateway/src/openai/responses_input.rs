@@ -116,9 +116,17 @@ fn rename(part: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<ResponseCall, String> {
         Parameters::read(body.as_bytes()).and_then(ResponseCall::read).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","input":"Hi"}"#;
+        let coming = ["top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty", "logit_bias"];
+        tells_all("/v1/responses", body, ResponseCall::read, &[], &coming);
     }
 
     #[test]

@@ -79,10 +79,16 @@ impl Doors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<SpeakRequest, String> {
         let call = Parameters::read(body.as_bytes()).and_then(SpeechCall::read);
         call.map(|call| call.request).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/v1/audio/speech", r#"{"model":"voice","input":"Hi"}"#, SpeechCall::read, &[], &[]);
     }
 
     #[test]
