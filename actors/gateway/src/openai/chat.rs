@@ -150,6 +150,7 @@ mod tests {
             (r#""top_k":4"#, "`top_k` is not known"),
             (r#""reasoning_effort":"high""#, "`reasoning_effort`"),
             (r#""temperature":"hot""#, "`temperature`"),
+            (r#""max_completion_tokens":9,"max_tokens":0"#, "`max_tokens`"),
             (r#""stream_options":{"include_jokes":true}"#, "`stream_options`"),
         ] {
             let body = format!(r#"{{"model":"fast","messages":[{{"role":"user","content":"Hi"}}],{more}}}"#);

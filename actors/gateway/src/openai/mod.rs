@@ -20,6 +20,8 @@ pub(crate) use responses::responses;
 pub(crate) use speech::speech;
 pub(crate) use transcriptions::{transcriptions, translations};
 
+use std::num::NonZeroU32;
+
 use megabrain_schemas::Usage;
 use serde_json::{Value, json};
 
@@ -31,7 +33,9 @@ use crate::parameters::{OneOrMany, Parameters};
 fn settings(parameters: &mut Parameters, longest: &[&str]) -> Result<Settings, ApiError> {
     let mut max_tokens = None;
     for name in longest {
-        max_tokens = max_tokens.or(parameters.take(name)?);
+        // Also the one that another wins over.
+        let given = parameters.take::<NonZeroU32>(name)?;
+        max_tokens = max_tokens.or(given.map(NonZeroU32::get));
     }
     Ok(Settings {
         max_tokens,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Operation;
-use super::schema::{body, model, object, only, within};
+use super::schema::{body, event_stream, model, object, only, within};
 
 /// `POST /v1/audio/transcriptions`
 pub(crate) fn transcriptions() -> Operation {
@@ -43,7 +43,7 @@ fn heard(id: &'static str, summary: &'static str) -> Operation {
         .answers(200, "What is said, as `response_format` says.", "application/json", &transcript())
         .or(200, "text/plain", &text)
         .or(200, "text/vtt", &text)
-        .or(200, "text/event-stream", &text)
+        .or(200, "text/event-stream", &event_stream())
         .asks_a_model()
 }
 

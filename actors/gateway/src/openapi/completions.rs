@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Operation;
 use super::sampling::{longest, sampling, stream, stream_options};
-use super::schema::{body, ignored, model, object, only, reference};
+use super::schema::{body, event_stream, ignored, model, object, only, reference};
 
 /// `POST /v1/completions`
 pub(crate) fn completions() -> Operation {
@@ -12,7 +12,7 @@ pub(crate) fn completions() -> Operation {
     Operation::new("createCompletion", "Answers a prompt, which is put to the model as a user's message.")
         .takes_json(&request(), &example)
         .answers(200, "The answer: whole, or in chunks as it comes.", "application/json", &completion())
-        .or(200, "text/event-stream", &json!({ "type": "string" }))
+        .or(200, "text/event-stream", &event_stream())
         .asks_a_model()
 }
 

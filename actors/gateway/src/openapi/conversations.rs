@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Operation;
 use super::sampling::{longest, sampling, stream, stream_options};
-use super::schema::{body, ignored, maybe, model, object, only, reference};
+use super::schema::{body, event_stream, ignored, maybe, model, object, only, reference};
 
 /// `POST /v1/chat/completions`
 pub(crate) fn chat() -> Operation {
@@ -14,7 +14,7 @@ pub(crate) fn chat() -> Operation {
     Operation::new("createChatCompletion", "Goes on with a conversation.")
         .takes_json(&request(), &example)
         .answers(200, "The next message: whole, or in chunks as it comes.", "application/json", &completion())
-        .or(200, "text/event-stream", &json!({ "type": "string" }))
+        .or(200, "text/event-stream", &event_stream())
         .asks_a_model()
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Operation;
-use super::schema::{body, maybe, object, reference};
+use super::schema::{body, event_stream, maybe, object, reference};
 use super::statuses;
 
 const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
@@ -59,7 +59,7 @@ pub(crate) fn events() -> Operation {
             "name": "Last-Event-ID", "in": "header", "required": false, "schema": { "type": "string" },
             "description": "The last event that was had; it wins.",
         }))
-        .answers(200, "Its events, as they come.", "text/event-stream", &json!({ "type": "string" }))
+        .answers(200, "Its events, as they come.", "text/event-stream", &event_stream())
         .refuses(statuses::OF_KEEPING)
 }
 

@@ -6,7 +6,7 @@ use super::Operation;
 use super::conversations::{function, tools};
 use super::operation::merge;
 use super::sampling::{sampling, stream};
-use super::schema::{body, ignored, model, object, only};
+use super::schema::{body, ignored, json_lines, model, object, only};
 
 /// `POST /api/chat`
 pub(crate) fn chat() -> Operation {
@@ -17,7 +17,7 @@ pub(crate) fn chat() -> Operation {
     Operation::new("ollamaChat", "Goes on with a conversation, in Ollama's words.")
         .takes_json(&request(), &example)
         .answers(200, "The next message: in lines as it comes, or whole.", "application/json", &whole())
-        .or(200, "application/x-ndjson", &json!({ "type": "string" }))
+        .or(200, "application/x-ndjson", &json_lines())
         .asks_a_model()
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Operation;
 use super::conversations::tools;
 use super::sampling::{longest, sampling, stream};
-use super::schema::{body, ignored, maybe, model, object, only, reference};
+use super::schema::{body, event_stream, ignored, maybe, model, object, only, reference};
 
 /// `POST /v1/responses`
 pub(crate) fn responses() -> Operation {
@@ -13,7 +13,7 @@ pub(crate) fn responses() -> Operation {
     Operation::new("createResponse", "Answers an input.")
         .takes_json(&request(), &example)
         .answers(200, "The response: whole, or in events as it comes.", "application/json", &response())
-        .or(200, "text/event-stream", &json!({ "type": "string" }))
+        .or(200, "text/event-stream", &event_stream())
         .asks_a_model()
 }
 

@@ -55,3 +55,13 @@ pub(super) fn body(required: &[&str], properties: &[Value]) -> Value {
 pub(super) fn model(about: &str) -> Value {
     json!({ "type": "string", "description": about })
 }
+
+/// Server-sent events. OpenAPI 3.1 has no words for what is in each: it is not said to be a text, nor anything else.
+pub(super) fn event_stream() -> Value {
+    json!({ "description": "Server-sent events; `data` of each is JSON. Comments stand where there is nothing new." })
+}
+
+/// Lines of JSON, likewise.
+pub(super) fn json_lines() -> Value {
+    json!({ "description": "JSON objects, one a line, each as that of the whole answer; the last has `done`." })
+}
