@@ -39,7 +39,8 @@ pub struct Config {
     pub max_bodies: ByteSize,
     /// Connections at the same time; one more waits to be taken. Default 4,096.
     pub max_connections: usize,
-    /// Hosts, `name` or `name:port`, that callbacks may go to although their addresses are private. Default: none.
+    /// Hosts, `name` or `name:port`, that callbacks may go to, and pictures be fetched from, although
+    /// their addresses are private. Default: none.
     pub allow: Vec<String>,
     /// Durable jobs.
     pub jobs: JobsConfig,
