@@ -93,5 +93,9 @@ ENTRYPOINT ["megabrain"]
 CMD ["up"]
 # Healthy: /readyz says that the bus, the router and the models that are waited for are there. The first time, these are
 # fetched.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30m --retries=3 CMD ["bash", "-c", \
-    "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+SHELL ["bash", "-c"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30m --retries=3 CMD \
+    exec 3<>/dev/tcp/127.0.0.1/8080; \
+    printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3; \
+    read -r _ status _ <&3; \
+    [ "$status" = 200 ]

@@ -90,7 +90,7 @@ find_debian() {
 build_brain() {
     say "building the brain's image from $programs"
     mkdir -p "$work/programs/bin" "$work/programs/lib/megabrain"
-    find "$programs" -maxdepth 1 -type f -executable -name 'megabrain*' -exec cp -t "$work/programs/bin" {} +
+    find "$programs" -maxdepth 1 -type f -executable -name 'megabrain*' -exec cp -t "$work/programs/bin/" {} +
     cp -L "$programs"/lib/megabrain/* "$work/programs/lib/megabrain/"
     find "$work/programs" -type f -exec strip --strip-debug {} +
     DOCKER_BUILDKIT=1 docker build --quiet --network host --tag "$project-brain" --file Dockerfile \
@@ -199,15 +199,16 @@ is_confined() {
     echo "no root in the brain, roots read-only, no capabilities"
 }
 
+reaches() { timeout 2 python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])))' "$@"; }
 is_local() {
+    reaches 127.0.0.1 "$http" || fail "the doors are not reached at 127.0.0.1"
     local published address
-    published=$(docker ps --filter "label=com.docker.compose.project=$project" --format '{{.Ports}}' | tr ',' '\n' | grep -- '->')
+    published=$(docker ps --filter "label=com.docker.compose.project=$project" --format '{{.Ports}}')
+    published=$(tr ',' '\n' <<<"$published" | grep -- '->')
     ! grep -v '^ *127\.0\.0\.1:' <<<"$published" || fail "published beyond the loopback"
     for address in $(hostname -I); do
-        case $address in *:*) address="[$address]" ;; esac
         for port in "$http" "$bus"; do
-            ! timeout 2 python3 -c "import socket, sys; socket.create_connection((sys.argv[1].strip('[]'), int(sys.argv[2])))" \
-                "$address" "$port" 2>/dev/null || fail "port $port answers at $address"
+            ! reaches "$address" "$port" 2>/dev/null || fail "port $port answers at $address"
         done
     done
     echo "published on the loopback only; not reached at $(hostname -I)"
