@@ -54,6 +54,7 @@ clean_up() {
     trap - EXIT
     if [ $status != 0 ] && [ -e "$work/env" ]; then
         in_compose ps || true
+        inspect brain '{{json .State}}' || true
         in_compose logs --tail 60 || true
     fi
     if docker info >/dev/null 2>&1; then
