@@ -17,11 +17,14 @@ if [ ! -d "$folder" ]; then
     mkdir -p "$(dirname "$folder")"
     fresh=$(mktemp -d "$folder.XXXXXX")
     trap 'rm -rf "$fresh"' EXIT
-    if ! (cd "$fresh" && apt-get download prometheus >log 2>&1 && dpkg -x prometheus_*.deb unpacked); then
+    download() { (cd "$fresh" && apt-get download prometheus >log 2>&1); }
+    # Where apt has no lists yet, only root can have them brought.
+    if ! download && ! { [ "$(id -u)" = 0 ] && apt-get update -qq && download; }; then
         cat "$fresh/log" >&2
         echo "prometheus.sh: cannot fetch Debian's package prometheus; 'apt-get update' may help" >&2
         exit 1
     fi
+    dpkg -x "$fresh"/prometheus_*.deb "$fresh/unpacked"
     mv "$fresh/unpacked" "$folder"
 fi
 echo "$folder/usr/bin"

@@ -183,6 +183,14 @@ senses_work() {
     "$programs/megabrain" embed "a berth" "a place" --json | grep -q embeddings || fail "no vectors"
 }
 
+# As README and brains/container.toml say it.
+commands_work() {
+    say "commands in the container"
+    in_compose exec -T brain megabrain ask "Name a colour." >"$work/asked" || fail "ask, in the container"
+    grep -q . "$work/asked" || fail "ask, in the container, says nothing"
+    in_compose run --rm --no-deps brain key n8n 2>/dev/null | grep -q '^hash = ' || fail "no key is made in a container"
+}
+
 # ── What is promised about safety
 
 is_confined() {
@@ -259,6 +267,7 @@ in_compose up --detach --no-build 2>/dev/null
 wait_for "the brain" is_healthy brain
 wait_for "an answer" answers
 senses_work
+commands_work
 is_confined
 is_local
 comes_back brain
