@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .env, which compose.yaml reads: a password of the bus for each role, and the group that may use graphics cards.
+# Makes .env, which compose.yaml reads: a password of the bus for each role, the secret that callbacks are
+# signed with, and the group that may use graphics cards.
 # Never overwrites one: a bus that runs knows the old passwords.
 #
 #   scripts/make_env.sh [FILE]
@@ -20,9 +21,10 @@ umask 077
     for role in CLIENT MODEL NODE ADMIN; do
         echo "MEGABRAIN_${role}_PASSWORD=$(password)"
     done
+    echo "MEGABRAIN_CALLBACK_SECRET=whsec_$(head -c 32 /dev/urandom | base64)"
     card=$(compgen -G "/dev/dri/renderD*" | sed -n 1p || true)
     if [ -n "$card" ]; then
         echo "RENDER_GROUP=$(stat --format %g "$card")"
     fi
 } >"$file"
-echo "make_env.sh: $file has the passwords, for you alone"
+echo "make_env.sh: $file has passwords and secret, for you alone"
