@@ -91,10 +91,9 @@ async fn a_body_that_trickles_is_given_up_whatever_is_in_it() {
     let mut brain = Brain::start(&with_gateway("body_timeout = \"1s\"", ECHO)).await;
     let url = brain.http().await;
     let form = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
-    for (path, kind, begun) in [
-        (CHAT, "application/json", "{"),
-        ("/v1/audio/transcriptions", "multipart/form-data; boundary=x", form),
-    ] {
+    for (path, kind, begun) in
+        [(CHAT, "application/json", "{"), ("/v1/audio/transcriptions", "multipart/form-data; boundary=x", form)]
+    {
         let began = Instant::now();
         let (mut reading, mut writing) = connect(&url).await.into_split();
         writing.write_all(head(path, kind, 10_000).as_bytes()).await.unwrap();
@@ -130,9 +129,8 @@ async fn a_client_that_does_not_read_is_let_go() {
     let body = body.to_string();
     deaf.write_all(head(CHAT, "application/json", body.len()).as_bytes()).await.unwrap();
     deaf.write_all(body.as_bytes()).await.unwrap();
-    let open = |page: &str, count: u32| {
-        page.contains(&format!("megabrain_http_open_requests{{route=\"{CHAT}\"}} {count}"))
-    };
+    let open =
+        |page: &str, count: u32| page.contains(&format!("megabrain_http_open_requests{{route=\"{CHAT}\"}} {count}"));
     let mut begun = None;
     let end = Instant::now() + LIMIT;
     loop {

@@ -44,7 +44,8 @@ fn check(text: &str) {
 #[tokio::test]
 async fn an_answer_keeps_to_its_schema_by_every_door() {
     let doors = Doors::open(SMOLLM, &["fast"], LIMIT).await;
-    let format = json!({ "type": "json_schema", "json_schema": { "name": "berth", "schema": schema(), "strict": true } });
+    let format =
+        json!({ "type": "json_schema", "json_schema": { "name": "berth", "schema": schema(), "strict": true } });
     for model in ["fast", "brain"] {
         let mut body = chat(model, &format);
         let whole = doors.answer(CHAT, &body).await;
@@ -75,7 +76,8 @@ async fn any_object_can_be_asked_for_and_what_nothing_keeps_to_is_refused() {
     ];
     for (path, body) in &mut bodies {
         body["model"] = "fast".into();
-        body["messages"] = json!([{ "role": "user", "content": "Give me the object {\"berth\": 42} and nothing else." }]);
+        body["messages"] =
+            json!([{ "role": "user", "content": "Give me the object {\"berth\": 42} and nothing else." }]);
         body["temperature"] = if *path == CHAT { json!(0) } else { Value::Null };
         let answer = doors.answer(path, body).await;
         let text = answer["choices"][0]["message"]["content"].as_str().or(answer["message"]["content"].as_str());

@@ -63,11 +63,8 @@ async fn a_chats_call_comes_back_whole_and_in_chunks_and_its_result_is_answered(
     let options = json!({ "stream": true, "stream_options": { "include_usage": true } });
     let chunks = doors.chunks(CHAT, &chat("fast", &options)).await;
     assert_eq!(text_of(&chunks), "");
-    let deltas: Vec<&Value> = chunks
-        .iter()
-        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array())
-        .flatten()
-        .collect();
+    let deltas: Vec<&Value> =
+        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array()).flatten().collect();
     let first = deltas[0];
     assert_eq!((&first["index"], &first["type"]), (&json!(0), &json!("function")));
     assert_eq!(first["function"]["name"], "get_weather");

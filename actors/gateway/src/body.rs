@@ -94,9 +94,9 @@ pub(crate) async fn in_time<T>(
     reading: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     let limit = doors.config.body_timeout;
-    tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| {
-        Err(not_sent(&format!("it was not there within {}", humantime::format_duration(limit))))
-    })
+    tokio::time::timeout(limit, reading)
+        .await
+        .unwrap_or_else(|_| Err(not_sent(&format!("it was not there within {}", humantime::format_duration(limit)))))
 }
 
 /// A body that did not come.

@@ -47,7 +47,10 @@ impl Conversation {
             }
             (Asked::Brain, Some(_)) => Ok(Asked::Anyone),
             (Asked::Echo(echo), Some(parameter @ ("tools" | "response_format" | "grammar"))) => {
-                Err(ApiError::parameter(parameter, format!("`{parameter}`: {echo} has no model: it says back what it is told")))
+                Err(ApiError::parameter(
+                    parameter,
+                    format!("`{parameter}`: {echo} has no model: it says back what it is told"),
+                ))
             }
             (asked, _) => Ok(asked),
         }

@@ -12,8 +12,8 @@ use megabrain_schemas::ToolCallDelta;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::answering::{Answering, Part};
 use crate::answer::Answer;
+use crate::answering::{Answering, Part};
 use crate::error::ApiError;
 
 /// Longer than this, nothing goes unsaid: whatever stands between client and us may take silence for death.

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
-use axum::http::{HeaderMap, HeaderValue};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use megabrain_bus::{Call, Meta, trace};
 use megabrain_schemas::{Codec, Name, headers};
 

@@ -23,7 +23,8 @@ use crate::work::Work;
 
 use super::{HARMLESS_OPTIONS, messages, nanoseconds};
 
-const HARMLESS: Harmless = Harmless { any: &["keep_alive"], only: &[("logprobs", &["false"]), ("top_logprobs", &["0"])] };
+const HARMLESS: Harmless =
+    Harmless { any: &["keep_alive"], only: &[("logprobs", &["false"]), ("top_logprobs", &["0"])] };
 
 struct ChatCall {
     model: String,
@@ -231,7 +232,8 @@ mod tests {
             read(&body).unwrap().conversation.settings
         };
         assert_eq!(form(r#""format":"json""#).response_format, Some(ResponseFormat::JsonObject {}));
-        let Some(ResponseFormat::JsonSchema { json_schema }) = form(r#""format":{"type":"integer"}"#).response_format else {
+        let Some(ResponseFormat::JsonSchema { json_schema }) = form(r#""format":{"type":"integer"}"#).response_format
+        else {
             panic!("no schema")
         };
         assert_eq!(json_schema.schema, json!({ "type": "integer" }));
@@ -257,10 +259,11 @@ mod tests {
 
     #[test]
     fn calls_are_told_when_they_are_whole_with_arguments_that_are_an_object() {
-        let mut lines =
-            ChatLines { model: "fast".into(), began: Instant::now(), think: true, calls: Vec::new() };
+        let mut lines = ChatLines { model: "fast".into(), began: Instant::now(), think: true, calls: Vec::new() };
         let part = |delta: Value| vec![serde_json::from_value::<ToolCallDelta>(delta).unwrap()];
-        lines.calls(part(json!({ "index": 0, "id": "call_1", "function": { "name": "get", "arguments": "{\"city\":" } })));
+        lines.calls(part(
+            json!({ "index": 0, "id": "call_1", "function": { "name": "get", "arguments": "{\"city\":" } }),
+        ));
         lines.calls(part(json!({ "index": 0, "function": { "arguments": "\"Paris\"}" } })));
         lines.calls(part(json!({ "index": 1, "id": "call_2", "function": { "name": "now", "arguments": "{}" } })));
         let answer = Answer {
@@ -275,15 +278,18 @@ mod tests {
         assert_eq!((&last["done"], &last["done_reason"]), (&json!(true), &json!("stop")));
         let functions: Vec<&Value> =
             last["message"]["tool_calls"].as_array().unwrap().iter().map(|call| &call["function"]).collect();
-        let (get, now) = (json!({ "name": "get", "arguments": { "city": "Paris" } }), json!({ "name": "now", "arguments": {} }));
+        let (get, now) =
+            (json!({ "name": "get", "arguments": { "city": "Paris" } }), json!({ "name": "now", "arguments": {} }));
         assert_eq!(functions, [&get, &now]);
     }
 
     #[test]
     fn thoughts_stand_apart_unless_they_are_not_wanted() {
-        let mut lines =
-            ChatLines { model: "fast".into(), began: Instant::now(), think: true, calls: Vec::new() };
-        assert_eq!(lines.thought("Hm.")[0]["message"], json!({ "role": "assistant", "content": "", "thinking": "Hm." }));
+        let mut lines = ChatLines { model: "fast".into(), began: Instant::now(), think: true, calls: Vec::new() };
+        assert_eq!(
+            lines.thought("Hm.")[0]["message"],
+            json!({ "role": "assistant", "content": "", "thinking": "Hm." })
+        );
         lines.think = false;
         assert_eq!(lines.thought("Hm.")[0]["message"], json!({ "role": "assistant", "content": "" }));
     }

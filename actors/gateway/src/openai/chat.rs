@@ -195,7 +195,8 @@ mod tests {
         };
         let message = message(&called);
         assert_eq!((&message["content"], &message["reasoning_content"]), (&Value::Null, &json!("Paris is a city.")));
-        let call = json!({ "id": "call_1", "type": "function", "function": { "name": "get_weather", "arguments": "{}" } });
+        let call =
+            json!({ "id": "call_1", "type": "function", "function": { "name": "get_weather", "arguments": "{}" } });
         assert_eq!(message["tool_calls"], json!([call]));
     }
 }

@@ -22,12 +22,7 @@ use super::chat_stream::done;
 
 const HARMLESS: Harmless = Harmless {
     any: &["user"],
-    only: &[
-        ("n", &["1"]),
-        ("best_of", &["1"]),
-        ("echo", &["false"]),
-        ("suffix", &["\"\""]),
-    ],
+    only: &[("n", &["1"]), ("best_of", &["1"]), ("echo", &["false"]), ("suffix", &["\"\""])],
 };
 
 struct CompletionCall {

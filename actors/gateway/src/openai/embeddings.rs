@@ -102,7 +102,8 @@ struct EmbedUsage {
 impl List {
     fn of(reply: EmbedReply, model: String, encoding: Encoding) -> Self {
         let EmbedReply { embeddings, usage: Usage { prompt_tokens, .. } } = reply;
-        let embedding = |(index, vector)| Embedding { object: "embedding", index, embedding: written(vector, encoding) };
+        let embedding =
+            |(index, vector)| Embedding { object: "embedding", index, embedding: written(vector, encoding) };
         let data = embeddings.into_iter().enumerate().map(embedding).collect();
         Self { object: "list", data, model, usage: EmbedUsage { prompt_tokens, total_tokens: prompt_tokens } }
     }

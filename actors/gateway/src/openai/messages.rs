@@ -48,9 +48,8 @@ const HARMLESS: [&str; 4] = ["name", "refusal", "annotations", "audio"];
 /// # Errors
 /// The message and the part of it that cannot be understood, by their numbers.
 pub(crate) fn read(name: &str, messages: Vec<Map<String, Value>>) -> Result<Vec<Turn>, ApiError> {
-    let one = |(index, message)| {
-        one(message).map_err(|error| ApiError::parameter(name, format!("`{name}[{index}]{error}")))
-    };
+    let one =
+        |(index, message)| one(message).map_err(|error| ApiError::parameter(name, format!("`{name}[{index}]{error}")));
     messages.into_iter().enumerate().map(one).collect()
 }
 
@@ -85,7 +84,10 @@ fn one(mut message: Map<String, Value>) -> Result<Turn, String> {
     if role != Role::User && !attached.is_empty() {
         return Err("`: only the user's messages may have pictures, sound and files".into());
     }
-    Ok(Turn { message: Message { reasoning_content, tool_calls, tool_call_id, ..Message::new(role, content) }, attached })
+    Ok(Turn {
+        message: Message { reasoning_content, tool_calls, tool_call_id, ..Message::new(role, content) },
+        attached,
+    })
 }
 
 fn take<T: DeserializeOwned>(message: &mut Map<String, Value>, name: &str) -> Result<Option<T>, String> {
@@ -174,7 +176,10 @@ mod tests {
         for (messages, told) in [
             (r#"[{"content":"x"}]"#, "messages[0]`: `role`"),
             (r#"[{"role":"user","content":"x"},{"role":"function","content":"x"}]"#, "messages[1]`: role \"function\""),
-            (r#"[{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}]"#, "messages[0].tool_calls`: missing field `function`"),
+            (
+                r#"[{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}]"#,
+                "messages[0].tool_calls`: missing field `function`",
+            ),
             (r#"[{"role":"assistant","content":"","function_call":{"name":"f"}}]"#, "`function_call`"),
             (r#"[{"role":"tool","content":"","tool_call_id":7}]"#, "messages[0].tool_call_id`"),
             (

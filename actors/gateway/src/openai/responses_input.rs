@@ -256,7 +256,10 @@ mod tests {
             (r#""input":[{"type":"item_reference","id":"msg_1"}]"#, "`input[0]`: unknown variant `item_reference`"),
             (r#""input":[{"type":"function_call","name":"f","arguments":"{}"}]"#, "missing field `call_id`"),
             (r#""input":[{"type":"reasoning","summary":[],"encrypted_content":"x"}]"#, "`encrypted_content`"),
-            (r#""input":[{"role":"user","content":"Hi"},{"type":"function_call_output","call_id":"1","output":7}]"#, "`input[1].content`"),
+            (
+                r#""input":[{"role":"user","content":"Hi"},{"type":"function_call_output","call_id":"1","output":7}]"#,
+                "`input[1].content`",
+            ),
             (r#""input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]"#, "file_data"),
             (r#""input":[]"#, "`input` is empty"),
             (r#""input":"Hi","previous_response_id":"resp_1""#, "`previous_response_id`"),

@@ -91,9 +91,8 @@ impl ResponseStream {
             closing.push(self.of_text("response.content_part.done", &id, &item, "part", part));
         }
         let ended = item.ended(&id, status);
-        closing.push(
-            self.event("response.output_item.done", json!({ "output_index": self.output.len(), "item": ended })),
-        );
+        closing
+            .push(self.event("response.output_item.done", json!({ "output_index": self.output.len(), "item": ended })));
         self.output.push(ended);
         closing
     }

@@ -1,6 +1,8 @@
 //! What may a model call, and what form must its answer have? As the two doors of OpenAI's write it, for the bus.
 
-use megabrain_schemas::{ChatRequest, FunctionTool, JsonSchemaFormat, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode};
+use megabrain_schemas::{
+    ChatRequest, FunctionTool, JsonSchemaFormat, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -194,8 +196,14 @@ mod tests {
     #[test]
     fn what_says_nothing_leaves_nothing() {
         for (take, body) in [
-            (of_chat as Take, r#"{"tools":[],"tool_choice":"auto","parallel_tool_calls":true,"response_format":{"type":"text"}}"#),
-            (of_response, r#"{"tools":[],"tool_choice":"none","parallel_tool_calls":true,"text":{"format":{"type":"text"}}}"#),
+            (
+                of_chat as Take,
+                r#"{"tools":[],"tool_choice":"auto","parallel_tool_calls":true,"response_format":{"type":"text"}}"#,
+            ),
+            (
+                of_response,
+                r#"{"tools":[],"tool_choice":"none","parallel_tool_calls":true,"text":{"format":{"type":"text"}}}"#,
+            ),
             (of_response, r#"{"text":{"verbosity":"medium"}}"#),
         ] {
             assert_eq!(taken(take, body).unwrap(), ChatRequest::default(), "{body}");
@@ -215,12 +223,20 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
         for (take, body, told) in [
-            (of_chat as Take, r#"{"tools":[{"type":"custom","custom":{"name":"x"}}]}"#, "`tools`: unknown variant `custom`"),
+            (
+                of_chat as Take,
+                r#"{"tools":[{"type":"custom","custom":{"name":"x"}}]}"#,
+                "`tools`: unknown variant `custom`",
+            ),
             (of_chat, r#"{"tools":[{"type":"function","function":{"name":"x","cache":1}}]}"#, "unknown field `cache`"),
             (of_chat, r#"{"tools":[{"type":"function","function":{}}]}"#, "missing field `name`"),
             (of_chat, r#"{"tool_choice":"perhaps"}"#, "`tool_choice`"),
             (of_chat, r#"{"response_format":{"type":"yaml"}}"#, "`response_format`"),
-            (of_chat, r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x"}}}"#, "missing field `schema`"),
+            (
+                of_chat,
+                r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x"}}}"#,
+                "missing field `schema`",
+            ),
             (of_response, r#"{"tools":[{"type":"web_search"}]}"#, "`tools`: unknown variant `web_search`"),
             (of_response, r#"{"tool_choice":{"type":"web_search"}}"#, "`tool_choice`"),
             (of_response, r#"{"text":{"verbosity":"high"}}"#, "`text`: unknown variant `high`"),
