@@ -1,12 +1,10 @@
 //! The door `/v1/jobs/{id}/events`: what a job's models said and how its status changed, from any number on, and then live.
 
-use std::convert::Infallible;
-
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures::stream;
 use megabrain_bus::{Follower, JournalEntry};
 use megabrain_schemas::{Codec, subject};
@@ -17,7 +15,7 @@ use super::record::Status;
 use crate::access::Owner;
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::stream::{SILENCE, UNGATHERED};
+use crate::stream::server_sent;
 
 /// Where to begin.
 #[derive(Deserialize)]
@@ -55,10 +53,9 @@ pub(crate) async fn events(
         let mut follower: Follower = follower?;
         let entry = follower.next().await;
         let follower = (!is_end(&entry)).then_some(follower);
-        Some((Ok::<_, Infallible>(event(&entry)), follower))
+        Some((event(&entry), follower))
     });
-    let alive = KeepAlive::new().interval(SILENCE).text("still at work");
-    Ok((UNGATHERED, Sse::new(events).keep_alive(alive)).into_response())
+    Ok(server_sent(events))
 }
 
 fn is_status(entry: &JournalEntry) -> bool {
