@@ -17,6 +17,7 @@ mod film;
 mod forms;
 mod hearing;
 mod http_chat;
+mod http_console;
 mod http_doors;
 mod http_limits;
 mod http_seeing;

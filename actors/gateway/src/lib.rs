@@ -11,6 +11,7 @@ mod admit;
 mod answering;
 mod body;
 mod config;
+mod console;
 mod conversation;
 mod doors;
 mod encoded;

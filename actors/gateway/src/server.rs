@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access::Access;
+use crate::console::Watch;
 use crate::doors::Doors;
 use crate::present::Present;
 use crate::{Config, routes};
@@ -26,6 +27,7 @@ const HEAD: Duration = Duration::from_secs(30);
 /// The doors of one node, open. Dropping it closes them at once.
 pub struct Gateway {
     address: SocketAddr,
+    console: Watch,
     stop: Option<oneshot::Sender<Duration>>,
     serving: JoinHandle<()>,
 }
@@ -62,10 +64,11 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let present = Present::listen(&bus).await?;
-        let app = routes::routes(Arc::new(Doors::new(bus, config, access, present)));
+        let console = Watch::listen(&bus).await?;
+        let app = routes::routes(Arc::new(Doors::new(bus, config, access, present, console.clone())));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, app, places, stopped));
-        Ok(Self { address, stop: Some(stop), serving })
+        Ok(Self { address, console, stop: Some(stop), serving })
     }
 
     /// Where it listens.
@@ -75,6 +78,8 @@ impl Gateway {
 
     /// Takes nobody new, and lets whoever is here finish for at most `limit`.
     pub async fn stop(mut self, limit: Duration) {
+        // A feed has no end of its own to wait for.
+        self.console.close();
         if let Some(stop) = self.stop.take() {
             // It has ended already if nobody hears that.
             let _ = stop.send(limit);
