@@ -54,7 +54,7 @@ test('a dropped picture and a dropped sound are asked about, and what was heard 
   assert((await tab.evaluate(() => lengths.size)) > 3, 'the answer did not stream');
   const heard = answer.locator('.timeline .lane.audio .span');
   assert.match((await heard.allTextContents()).join(' '), /capital of France/);
-  assert.match(await answer.locator('.part.picture .list').textContent(), /BERTH 42/);
+  assert.match(await answer.locator('.part.picture ul.list').textContent(), /BERTH ?42/);
   const legs = await answer.locator('.leg .who').allTextContents();
   assert.deepEqual(legs.toSorted(), ['deepanswers', 'visionlooks', 'whisperhears']);
   assert.match(await answer.locator('.foot').textContent(), /^deep · .* s · \d+ tokens/);
@@ -67,32 +67,54 @@ test('a dropped picture and a dropped sound are asked about, and what was heard 
 });
 
 test('a film is heard and seen on one clock, by day, by night and on a phone', async () => {
+  const page = await Page.open(browser, brain.url);
+  const { tab } = page;
+  await tab.getByText('8 of 8 ready').waitFor();
+  await page.drop(['film.mp4']);
+  await tab.fill('#question', 'What is shown while she says that her brother wants to sleep?');
+  await tab.press('#question', 'Enter');
+  // Work is seen on its way, and the models at it.
+  await tab.locator('.dot').first().waitFor();
+  await tab.locator('.model[data-state="working"]').filter({ hasText: 'vision' }).waitFor();
+  await page.picture('working');
+  const answer = await page.answered();
+  for (const lane of ['audio', 'image']) assert((await answer.locator(`.lane.${lane} .span`).count()) >= 4, lane);
+  const words = await answer.locator('.words').textContent();
+  assert.match(words, /brother wants to sleep.*Egyptian Mau|Egyptian Mau.*brother wants to sleep/s);
   const looks = [
-    ['light', { colorScheme: 'light' }],
-    ['dark', { colorScheme: 'dark' }],
-    ['phone', { colorScheme: 'dark', viewport: { width: 375, height: 740 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+    ['light', 'light', { width: 1360, height: 900 }],
+    ['dark', 'dark', { width: 1360, height: 900 }],
+    ['tablet', 'light', { width: 820, height: 1100 }],
+    ['phone', 'light', { width: 375, height: 740 }],
+    ['phone-dark', 'dark', { width: 320, height: 640 }],
   ];
   const grounds = new Set();
-  for (const [name, options] of looks) {
-    const page = await Page.open(browser, brain.url, options);
-    const { tab } = page;
-    await tab.getByText('8 of 8 ready').waitFor();
-    assert(await page.sideways() <= 0, `${name}: it scrolls sideways before anything was asked`);
-    await page.drop(['film.mp4']);
-    await tab.fill('#question', 'What is shown while she says that her brother wants to sleep?');
-    await tab.press('#question', 'Enter');
-    await tab.locator('.leg').filter({ hasText: 'vision' }).waitFor();
-    await page.picture(`${name}-working`);
-    const answer = await page.answered();
-    for (const lane of ['audio', 'image']) assert((await answer.locator(`.lane.${lane} .span`).count()) >= 4, `${name}: ${lane}`);
-    assert.match(await answer.locator('.words').textContent(), /brother wants to sleep.*Egyptian Mau|Egyptian Mau.*brother wants to sleep/s);
-    assert(await page.sideways() <= 0, `${name}: it scrolls sideways`);
+  for (const [name, colorScheme, size] of looks) {
+    await tab.emulateMedia({ colorScheme });
+    await tab.setViewportSize(size);
+    assert((await page.sideways()) <= 0, `${name}: it scrolls sideways`);
     assert.deepEqual(await page.barriers(), [], name);
     await page.picture(name);
     grounds.add(await tab.evaluate(() => getComputedStyle(document.documentElement).backgroundColor));
-    await page.close();
   }
   assert.equal(grounds.size, 2, 'day and night look alike');
+  await page.close();
+});
+
+test('a phone asks by touch', async () => {
+  const phone = { viewport: { width: 375, height: 740 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+  const page = await Page.open(browser, brain.url, phone);
+  const { tab } = page;
+  await tab.getByText('8 of 8 ready').waitFor();
+  assert((await page.sideways()) <= 0, 'it scrolls sideways');
+  await tab.locator('#question').tap();
+  await tab.locator('#question').fill('Name a colour.');
+  await tab.locator('#send').tap();
+  const answer = await page.answered();
+  assert((await answer.locator('.said').textContent()).length > 0);
+  assert((await page.sideways()) <= 0, 'it scrolls sideways after an answer');
+  await page.picture('phone-touch');
+  await page.close();
 });
 
 test('whatever anybody says stays text', async () => {
@@ -113,10 +135,10 @@ test('whatever anybody says stays text', async () => {
 test('a model whose process is killed is seen to go down and to come back', async () => {
   const page = await Page.open(browser, brain.url);
   const { tab } = page;
-  const fast = tab.locator('[data-instance="fast"].model');
+  const fast = tab.locator('.model[data-model="fast"]');
   await fast.locator('summary').click();
-  const process_of = async () => Number(await fast.locator('dt:text-is("process") + dd').textContent());
-  const pid = await process_of();
+  const processOf = async () => Number(await fast.locator('dt:text-is("process") + dd').textContent());
+  const pid = await processOf();
   assert(pid > 1);
   process.kill(pid, 'SIGKILL');
   const happened = tab.locator('#happenings');
@@ -126,7 +148,7 @@ test('a model whose process is killed is seen to go down and to come back', asyn
   await happened.locator('li').filter({ hasText: 'fast serves' }).waitFor({ timeout: 20_000 });
   await tab.getByText('8 of 8 ready').waitFor();
   await tab.waitForFunction((pid) => {
-    const row = document.querySelector('.model[data-instance="fast"]');
+    const row = document.querySelector('.model[data-model="fast"]');
     const now = [...row.querySelectorAll('dt')].find((term) => term.textContent === 'process').nextElementSibling.textContent;
     return Number(now) > 1 && Number(now) !== pid;
   }, pid);

@@ -27,10 +27,16 @@ function itemOf(happened) {
     'li',
     { className: BAD.has(happened.what) ? 'bad' : '' },
     make('time', { dateTime: when.toISOString() }, timeOfDay(when)),
-    make('p', {}, make('b', {}, happened.instance ?? happened.who ?? 'the bus'), ` ${words(happened)}`, reason(happened)),
+    make('p', {}, make('b', {}, nameOf(happened)), ` ${words(happened)}`, reason(happened)),
   );
   items.set(happened, item);
   return item;
+}
+
+/** Whom it happened to: a model, and which instance where it has several. */
+function nameOf({ who, instance }) {
+  const several = [...brain.models.values()].filter(({ model }) => model === who).length > 1;
+  return (several && instance) || who || 'the bus';
 }
 
 function words({ what, count: number }) {

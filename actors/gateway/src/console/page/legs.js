@@ -60,7 +60,7 @@ export class Legs {
     while (this.axis.childElementCount > wanted.length) this.axis.lastElementChild.remove();
     while (this.axis.childElementCount < wanted.length) this.axis.append(make('span'));
     wanted.forEach((mark, index) => {
-      say(this.axis.children[index], mark ? time(mark).replace('.00', '') : '0');
+      say(this.axis.children[index], mark ? time(mark).replace(/\.0+ /, ' ') : '0');
       this.axis.children[index].style.left = `${(mark / length) * 100}%`;
     });
   }

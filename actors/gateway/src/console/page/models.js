@@ -87,7 +87,7 @@ function newRow(model) {
     make('span', { className: 'pace' }, spark?.element, parts.speed),
     make('span', { className: 'work' }, parts.dots, parts.load),
   );
-  const element = make('details', { className: 'model', 'data-instance': model.instance }, summary, parts.details);
+  const element = make('details', { className: 'model', 'data-instance': model.instance, 'data-model': model.model }, summary, parts.details);
   const light = (instance) => () => dispatchEvent(new CustomEvent('lit', { detail: instance }));
   for (const event of ['pointerenter', 'focusin']) element.addEventListener(event, light(model.instance));
   for (const event of ['pointerleave', 'focusout']) element.addEventListener(event, light(undefined));
