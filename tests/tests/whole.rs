@@ -18,6 +18,7 @@ mod forms;
 mod hearing;
 mod http_bounds;
 mod http_chat;
+mod http_console;
 mod http_doors;
 mod http_forms;
 mod http_limits;

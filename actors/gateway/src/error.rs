@@ -1,7 +1,7 @@
 //! How does HTTP say that something failed? In OpenAI's shape, with the status that says the same.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use megabrain_schemas::{Fault, FaultKind};
 use serde_json::{Value, json};
@@ -62,6 +62,12 @@ impl ApiError {
         let id: String = id.chars().take(80).collect();
         let message = format!("there is no model {id:?} here; GET /v1/models lists those there are");
         Self::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
+    }
+
+    /// There is no such place.
+    pub(crate) fn nothing_here(method: &Method, uri: &Uri) -> Self {
+        let path: String = uri.path().chars().take(80).collect();
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", format!("there is nothing at {method} {path}"))
     }
 
     /// What failed, for a person.

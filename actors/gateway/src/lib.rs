@@ -12,6 +12,7 @@ mod answer;
 mod answering;
 mod body;
 mod config;
+mod console;
 mod conversation;
 mod doors;
 mod encoded;

@@ -15,14 +15,17 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::access::Scope;
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::{admit, health, jobs, metrics, models, ollama, openai};
+use crate::{admit, console, health, jobs, metrics, models, ollama, openai};
 
 /// A body that does not go on for this long is given up.
 const BODY: Duration = Duration::from_secs(30);
 
 /// All doors, with everything that a request passes on its way to one.
 pub(crate) fn routes(doors: Shared) -> Router {
-    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(console::routes());
     let scoped = [
         (Scope::Metrics, Router::new().route("/metrics", get(metrics::metrics))),
         (
@@ -90,8 +93,7 @@ fn allowing(origins: &[HeaderValue]) -> CorsLayer {
 }
 
 async fn nothing_here(method: Method, uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(80).collect();
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_url", format!("there is nothing at {method} {path}"))
+    ApiError::nothing_here(&method, &uri)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

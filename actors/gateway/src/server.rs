@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
 use crate::access::Access;
+use crate::console::Watch;
 use crate::doors::Doors;
 use crate::jobs::Jobs;
 use crate::present::Present;
@@ -28,6 +29,7 @@ const HEAD: Duration = Duration::from_secs(30);
 /// The doors of one node, open. Dropping it closes them at once.
 pub struct Gateway {
     address: SocketAddr,
+    console: Watch,
     stop: Option<oneshot::Sender<Duration>>,
     serving: JoinHandle<()>,
     /// Jobs are done as long as the doors are open.
@@ -67,14 +69,15 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let present = Present::listen(&bus).await?;
+        let console = Watch::listen(&bus).await?;
         let write_timeout = config.write_timeout;
         let jobs = Jobs::new(keeper, config.jobs.clone());
-        let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present));
+        let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present, console.clone()));
         let working = tokio::spawn(jobs.work(doors.outbound.clone()));
         let app = routes::routes(doors);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, Served { app, write_timeout }, places, stopped));
-        Ok(Self { address, stop: Some(stop), serving, working })
+        Ok(Self { address, console, stop: Some(stop), serving, working })
     }
 
     /// Where it listens.
@@ -86,6 +89,8 @@ impl Gateway {
     pub async fn stop(mut self, limit: Duration) {
         // What a model still answers is found in the journal by whoever goes on.
         self.working.abort();
+        // A feed has no end of its own to wait for.
+        self.console.close();
         if let Some(stop) = self.stop.take() {
             // It has ended already if nobody hears that.
             let _ = stop.send(limit);

@@ -17,10 +17,10 @@ use crate::answering::{Answering, Part};
 use crate::error::ApiError;
 
 /// Longer than this, nothing goes unsaid: whatever stands between client and us may take silence for death.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 
 /// A word to proxies that like to gather what they pass on.
-const UNGATHERED: [(&str, &str); 1] = [("x-accel-buffering", "no")];
+pub(crate) const UNGATHERED: [(&str, &str); 1] = [("x-accel-buffering", "no")];
 
 /// How one door writes an answer. Each method gives the lines that go out.
 pub(crate) trait Script: Send + 'static {
