@@ -34,7 +34,7 @@ stage "starter models" python3 models/pull.py
 stage "test models" python3 models/pull.py smollm2-135m-moe smollm2-135m-colours whisper-base
 stage "Vulkan backend" models/backends/build.sh vulkan
 stage "model scripts" python3 -m unittest discover -b models
-stage "Python: rights, contract, dialogue, trace, clients of OpenAI and Ollama" "$venv/bin/pytest" -q tests/python
+stage "Python: rights, contract, dialogue, trace, clients of OpenAI and Ollama, schemathesis" "$venv/bin/pytest" -q tests/python
 stage "Rust examples in the docs" cargo test --release --workspace --locked --doc --quiet
 stage "README: the sample actor" scripts/readme_actor.sh
 stage "Rust" "$venv/bin/cargo-nextest" nextest run --release --workspace --locked

@@ -1,6 +1,6 @@
 //! What does a conversation over HTTP become on the bus? A question to the router, or a chat with a model.
 
-use megabrain_schemas::{Ask, ChatRequest, EchoRequest, Message, Role};
+use megabrain_schemas::{Ask, ChatRequest, EchoRequest, Message, Request as _, Role};
 
 use crate::answer::{Answer, of_echo};
 use crate::answering::Answering;
@@ -80,6 +80,8 @@ impl Conversation {
         if self.turns.iter().any(|turn| !turn.attached.is_empty()) {
             return Err(takes_less(model, false));
         }
+        // Nothing comes of them here; yet what no model takes is not taken for a trial either.
+        ChatRequest { messages: vec![Message::user("")], ..self.settings }.check()?;
         let text = self.turns.pop().map(|last| last.message.content);
         Ok(EchoRequest { text, stream, ..EchoRequest::default() })
     }

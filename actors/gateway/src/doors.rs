@@ -1,6 +1,6 @@
 //! What do all requests share?
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub(crate) struct Doors {
     pub(crate) outbound: Outbound,
     /// Room for large bodies that are being read, in KiB.
     pub(crate) room: Arc<Semaphore>,
+    /// What programs are told of the doors, once it was asked for.
+    pub(crate) document: OnceLock<Bytes>,
     link: watch::Receiver<Link>,
     blobs: OnceCell<BlobStore>,
 }
@@ -53,6 +55,7 @@ impl Doors {
             access,
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             config,
+            document: OnceLock::new(),
             blobs: OnceCell::new(),
         }
     }

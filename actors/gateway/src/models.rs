@@ -3,13 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use megabrain_bus::Target;
 use megabrain_schemas::{Capability, ChatRequest, EchoRequest, ModelState, Name, Presence};
 use serde_json::{Value, json};
 
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
+use crate::path::Id;
 
 /// The id of the router itself: it takes attachments, and asks the models that the brain file names.
 pub(crate) const BRAIN: &str = "brain";
@@ -111,7 +112,7 @@ pub(crate) async fn list(State(doors): State<Shared>) -> Json<Value> {
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn one(State(doors): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn one(State(doors): State<Shared>, Id(id): Id) -> Result<Json<Value>, ApiError> {
     let listed = doors.listed();
     let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
     Ok(Json(describe(&found.0, &found.1)))

@@ -68,11 +68,21 @@ impl Form {
         Ok(form)
     }
 
+    /// A form as a test has it.
+    #[cfg(test)]
+    pub(crate) fn of(file: Upload, texts: &[(&str, &str)]) -> Self {
+        crate::known::begin();
+        let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        Self { file: Some(file), texts }
+    }
+
     /// Takes the file out.
     ///
     /// # Errors
     /// There is none, or nothing in it.
     pub(crate) fn file(&mut self) -> Result<Upload, ApiError> {
+        #[cfg(test)]
+        crate::known::name("file");
         let file = self.file.take().ok_or_else(|| ApiError::parameter("file", "`file` is missing"))?;
         if file.bytes.is_empty() { Err(ApiError::parameter("file", "`file` is empty")) } else { Ok(file) }
     }
@@ -84,6 +94,8 @@ impl Form {
 
     /// Takes all texts of a field out, which may be written `name` or `name[]`.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
+        #[cfg(test)]
+        crate::known::name(name);
         let is_it = |field: &str| field.strip_suffix("[]").unwrap_or(field) == name;
         self.texts.extract_if(.., |(field, _)| is_it(field)).map(|(_, text)| text).collect()
     }
@@ -93,6 +105,8 @@ impl Form {
     /// # Errors
     /// The first field that this brain does not know, by name.
     pub(crate) fn finish(self) -> Result<(), ApiError> {
+        #[cfg(test)]
+        crate::known::end(std::iter::empty());
         let Some((name, _)) = self.texts.into_iter().find(|(_, text)| !text.is_empty()) else { return Ok(()) };
         let name: String = name.chars().take(60).collect();
         let message = format!("`{name}` is not known to this brain: leave it out");

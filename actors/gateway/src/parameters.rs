@@ -40,6 +40,8 @@ impl OneOrMany {
 
 impl From<Map<String, Value>> for Parameters {
     fn from(parameters: Map<String, Value>) -> Self {
+        #[cfg(test)]
+        crate::known::begin();
         Self(parameters)
     }
 }
@@ -51,7 +53,7 @@ impl Parameters {
     /// It is no JSON object.
     pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let read = serde_json::from_slice::<Map<String, Value>>(body);
-        read.map(Self).map_err(|error| ApiError::invalid(format!("the body is no JSON object: {error}")))
+        read.map(Self::from).map_err(|error| ApiError::invalid(format!("the body is no JSON object: {error}")))
     }
 
     /// Takes a parameter out, if it is there.
@@ -59,6 +61,8 @@ impl Parameters {
     /// # Errors
     /// It is not what it should be.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
+        #[cfg(test)]
+        crate::known::name(name);
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => serde_json::from_value(value)
@@ -109,6 +113,8 @@ impl Parameters {
     /// # Errors
     /// The first parameter that this brain does not know, by name.
     pub(crate) fn finish(mut self, harmless: &Harmless) -> Result<(), ApiError> {
+        #[cfg(test)]
+        crate::known::end(harmless.any.iter().copied().chain(harmless.only.iter().map(|(name, _)| *name)));
         self.0.retain(|_, value| !value.is_null());
         for name in harmless.any {
             self.0.remove(*name);

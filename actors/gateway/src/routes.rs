@@ -4,10 +4,11 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{self, AllowHeaders, CorsLayer};
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -15,71 +16,94 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::access::Scope;
 use crate::doors::Shared;
 use crate::error::ApiError;
+use crate::openapi::{self, Operation};
 use crate::{admit, console, health, jobs, metrics, models, ollama, openai};
 
 /// A body that does not go on for this long is given up.
 const BODY: Duration = Duration::from_secs(30);
 
+const GET: Verb = (MethodFilter::GET, "get");
+const POST: Verb = (MethodFilter::POST, "post");
+const DELETE: Verb = (MethodFilter::DELETE, "delete");
+
+/// A method, for axum and as the document writes it.
+type Verb = (MethodFilter, &'static str);
+
+/// One door.
+pub(crate) struct Door {
+    /// What a key must be good for; `None`: nobody needs one.
+    pub(crate) scope: Option<Scope>,
+    /// The method as the document writes it.
+    pub(crate) method: &'static str,
+    /// Where it is.
+    pub(crate) path: &'static str,
+    /// What the document tells of it.
+    pub(crate) told: fn() -> Operation,
+    answering: MethodRouter<Shared>,
+}
+
+/// Every door there is: none is opened, or told of, but these.
+pub(crate) fn doors() -> Vec<Door> {
+    use openapi::{audio, completions, conversations, embeddings, jobs as job, ollama as ollamas, responses, service};
+    let of = |scope| Some(scope);
+    vec![
+        door(None, GET, "/healthz", health::alive, service::alive),
+        door(None, GET, "/readyz", health::ready, service::ready),
+        door(None, GET, "/openapi.json", openapi::document, service::document),
+        door(of(Scope::Metrics), GET, "/metrics", metrics::metrics, service::metrics),
+        door(of(Scope::Models), GET, "/v1/models", models::list, service::models),
+        door(of(Scope::Models), GET, "/v1/models/{id}", models::one, service::model),
+        door(of(Scope::Models), GET, "/api/tags", ollama::tags, ollamas::tags),
+        door(of(Scope::Models), GET, "/api/version", ollama::version, ollamas::version),
+        door(of(Scope::Chat), POST, "/v1/chat/completions", openai::chat, conversations::chat),
+        door(of(Scope::Chat), POST, "/v1/completions", openai::completions, completions::completions),
+        door(of(Scope::Chat), POST, "/v1/responses", openai::responses, responses::responses),
+        door(of(Scope::Chat), POST, "/api/chat", ollama::chat, ollamas::chat),
+        door(of(Scope::Transcribe), POST, "/v1/audio/transcriptions", openai::transcriptions, audio::transcriptions),
+        door(of(Scope::Transcribe), POST, "/v1/audio/translations", openai::translations, audio::translations),
+        door(of(Scope::Jobs), POST, "/v1/jobs", jobs::submit, job::submit),
+        door(of(Scope::Jobs), GET, "/v1/jobs/{id}", jobs::one, job::one),
+        door(of(Scope::Jobs), DELETE, "/v1/jobs/{id}", jobs::cancel, job::cancel),
+        door(of(Scope::Jobs), GET, "/v1/jobs/{id}/events", jobs::events, job::events),
+        door(of(Scope::Speak), POST, "/v1/audio/speech", openai::speech, audio::speech),
+        door(of(Scope::Embed), POST, "/v1/embeddings", openai::embeddings, embeddings::embeddings),
+        door(of(Scope::Embed), POST, "/api/embed", ollama::embed, ollamas::embed),
+    ]
+}
+
+fn door<T: 'static>(
+    scope: Option<Scope>,
+    (filter, method): Verb,
+    path: &'static str,
+    handler: impl Handler<T, Shared>,
+    told: fn() -> Operation,
+) -> Door {
+    Door { scope, method, path, told, answering: on(filter, handler) }
+}
+
 /// All doors, with everything that a request passes on its way to one.
-pub(crate) fn routes(doors: Shared) -> Router {
-    let open = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .merge(console::routes());
-    let scoped = [
-        (Scope::Metrics, Router::new().route("/metrics", get(metrics::metrics))),
-        (
-            Scope::Models,
-            Router::new()
-                .route("/v1/models", get(models::list))
-                .route("/v1/models/{id}", get(models::one))
-                .route("/api/tags", get(ollama::tags))
-                .route("/api/version", get(ollama::version)),
-        ),
-        (
-            Scope::Chat,
-            Router::new()
-                .route("/v1/chat/completions", post(openai::chat))
-                .route("/v1/completions", post(openai::completions))
-                .route("/v1/responses", post(openai::responses))
-                .route("/api/chat", post(ollama::chat)),
-        ),
-        (
-            Scope::Transcribe,
-            Router::new()
-                .route("/v1/audio/transcriptions", post(openai::transcriptions))
-                .route("/v1/audio/translations", post(openai::translations)),
-        ),
-        (
-            Scope::Jobs,
-            Router::new()
-                .route("/v1/jobs", post(jobs::submit))
-                .route("/v1/jobs/{id}", get(jobs::one).delete(jobs::cancel))
-                .route("/v1/jobs/{id}/events", get(jobs::events)),
-        ),
-        (Scope::Speak, Router::new().route("/v1/audio/speech", post(openai::speech))),
-        (
-            Scope::Embed,
-            Router::new().route("/v1/embeddings", post(openai::embeddings)).route("/api/embed", post(ollama::embed)),
-        ),
-    ];
-    let all = scoped.into_iter().fold(open, |all, (scope, routes)| {
-        all.merge(routes.route_layer(from_fn_with_state((doors.clone(), scope), admit::let_in)))
+pub(crate) fn routes(shared: Shared) -> Router {
+    let all = doors().into_iter().fold(console::routes(), |all, Door { scope, path, answering, .. }| {
+        let one = Router::new().route(path, answering);
+        all.merge(match scope {
+            None => one,
+            Some(scope) => one.route_layer(from_fn_with_state((shared.clone(), scope), admit::let_in)),
+        })
     });
     all.method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
         .layer(RequestBodyTimeoutLayer::new(BODY))
         .layer(axum::extract::DefaultBodyLimit::max(
-            usize::try_from(doors.config.max_body.as_u64()).unwrap_or(usize::MAX),
+            usize::try_from(shared.config.max_body.as_u64()).unwrap_or(usize::MAX),
         ))
-        .layer(allowing(doors.access.origins()))
-        .layer(from_fn_with_state(doors.clone(), admit::check_origin))
+        .layer(allowing(shared.access.origins()))
+        .layer(from_fn_with_state(shared.clone(), admit::check_origin))
         .layer(from_fn(ollama::with_plain_errors))
-        .layer(from_fn_with_state(doors.clone(), admit::count))
+        .layer(from_fn_with_state(shared.clone(), admit::count))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(admit::name_work))
         .layer(map_response(plain_content))
-        .with_state(doors)
+        .with_state(shared)
 }
 
 /// What a browser is told of the pages that may call.

@@ -56,7 +56,7 @@ pub enum Scope {
 
 impl Scope {
     /// The scope as the brain file writes it.
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Models => "models",
             Self::Chat => "chat",

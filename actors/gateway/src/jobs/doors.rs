@@ -1,6 +1,6 @@
 //! The doors `/v1/jobs` and `/v1/jobs/{id}`: hand a job in, ask how it is, cancel it.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -16,6 +16,7 @@ use crate::access::{Owner, Scope};
 use crate::body;
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
+use crate::path::Id;
 use crate::work::Work;
 
 /// A client's own name for a request that it may send twice.
@@ -82,7 +83,7 @@ pub(crate) async fn submit(
 pub(crate) async fn one(
     State(doors): State<Shared>,
     Extension(owner): Extension<Owner>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Value>, ApiError> {
     let keep = doors.jobs.keep().await?;
     let (id, record) = find(keep, &owner, &id).await?;
@@ -94,7 +95,7 @@ pub(crate) async fn one(
 pub(crate) async fn cancel(
     State(doors): State<Shared>,
     Extension(owner): Extension<Owner>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<Value>, ApiError> {
     let keep = doors.jobs.keep().await?;
     let (id, _) = find(keep, &owner, &id).await?;

@@ -1,7 +1,8 @@
 //! The door `/v1/jobs/{id}/events`: what a job's models said and how its status changed, from any number on, and then live.
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -15,6 +16,7 @@ use super::record::Status;
 use crate::access::Owner;
 use crate::doors::Shared;
 use crate::error::ApiError;
+use crate::path::Id;
 use crate::stream::server_sent;
 
 /// Where to begin.
@@ -36,10 +38,11 @@ struct Told {
 pub(crate) async fn events(
     State(doors): State<Shared>,
     Extension(owner): Extension<Owner>,
-    Path(id): Path<String>,
-    Query(From { from }): Query<From>,
+    Id(id): Id,
+    query: Result<Query<From>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let Query(From { from }) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
     let keep = doors.jobs.keep().await?;
     let (id, _) = find(keep, &owner, &id).await?;
     // A client that was cut off says by itself what it had.

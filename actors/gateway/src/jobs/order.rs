@@ -94,9 +94,15 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
 
     fn read(body: &str) -> Result<JobCall, String> {
         Parameters::read(body.as_bytes()).and_then(JobCall::read).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/v1/jobs", r#"{"capability":"ask","body":{}}"#, JobCall::read, &[], &[]);
     }
 
     #[test]

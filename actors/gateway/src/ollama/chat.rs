@@ -203,10 +203,17 @@ mod tests {
     use megabrain_schemas::Usage;
 
     use super::*;
+    use crate::openapi::telling::tells_all;
     use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ChatCall, String> {
         read_text(body, ChatCall::read)
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+        tells_all("/api/chat", body, ChatCall::read, &["options"], &[]);
     }
 
     #[test]

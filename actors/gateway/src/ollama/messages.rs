@@ -23,23 +23,23 @@ pub(super) fn read(messages: Vec<Map<String, Value>>) -> Result<Vec<Turn>, ApiEr
         }
         name_calls(index, &mut message, &mut open);
         name_answer(&mut message, &mut open);
-        with_pictures(message)
+        with_pictures(index, message)
     };
-    read_messages("messages", messages.into_iter().enumerate().map(as_openais).collect())
+    let messages = messages.into_iter().enumerate().map(as_openais);
+    read_messages("messages", messages.collect::<Result<_, _>>()?)
 }
 
 /// `images` as parts of the content.
-fn with_pictures(mut message: Map<String, Value>) -> Map<String, Value> {
-    if let Some(Value::Array(images)) = message.remove("images") {
+fn with_pictures(index: usize, mut message: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let images = serde_json::from_value::<Option<Vec<String>>>(message.remove("images").unwrap_or_default());
+    let wrong = |error| ApiError::parameter("messages", format!("`messages[{index}].images`: {error}"));
+    if let Some(images) = images.map_err(wrong)? {
         let text = message.remove("content").filter(|content| !content.is_null()).unwrap_or_else(|| "".into());
-        let picture = |image: &Value| {
-            let data = image.as_str().unwrap_or_default();
-            json!({ "type": "image_url", "image_url": format!("data:;base64,{data}") })
-        };
+        let picture = |data: &String| json!({ "type": "image_url", "image_url": format!("data:;base64,{data}") });
         let text = json!({ "type": "text", "text": text });
         message.insert("content".into(), std::iter::once(text).chain(images.iter().map(picture)).collect());
     }
-    message
+    Ok(message)
 }
 
 /// Gives calls an id each, and has their arguments, an object here, as text.

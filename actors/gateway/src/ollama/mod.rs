@@ -62,19 +62,20 @@ pub(crate) async fn version() -> Json<Value> {
     Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
 }
 
+fn read_embed(mut parameters: Parameters) -> Result<(String, EmbedRequest), ApiError> {
+    let model = parameters.need::<String>("model")?;
+    let input = parameters.need::<OneOrMany>("input")?.into_vec();
+    let options = parameters.take::<Map<String, Value>>("options")?.unwrap_or_default();
+    Parameters::from(options).finish(&HARMLESS_OPTIONS)?;
+    // Ollama cuts what is too long unless it is told not to.
+    let truncate = parameters.take("truncate")?.unwrap_or(true);
+    parameters.finish(&Harmless { any: &["keep_alive"], only: &[] })?;
+    Ok((model, EmbedRequest { input, truncate, ..EmbedRequest::default() }))
+}
+
 /// `POST /api/embed`
 pub(crate) async fn embed(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let ((model, request), _room) = body::parameters(&doors, request, |mut parameters| {
-        let model = parameters.need::<String>("model")?;
-        let input = parameters.need::<OneOrMany>("input")?.into_vec();
-        let options = parameters.take::<Map<String, Value>>("options")?.unwrap_or_default();
-        Parameters::from(options).finish(&HARMLESS_OPTIONS)?;
-        // Ollama cuts what is too long unless it is told not to.
-        let truncate = parameters.take("truncate")?.unwrap_or(true);
-        parameters.finish(&Harmless { any: &["keep_alive"], only: &[] })?;
-        Ok((model, EmbedRequest { input, truncate, ..EmbedRequest::default() }))
-    })
-    .await?;
+    let ((model, request), _room) = body::parameters(&doors, request, read_embed).await?;
     let asked = doors.asked(&model, EMBEDDERS)?;
     request.check()?;
     let reply = doors.bus.call(&asked.target(), &request, work.call()).await?;
@@ -97,4 +98,15 @@ struct Embeddings {
 
 fn nanoseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openapi::telling::tells_all;
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/api/embed", r#"{"model":"embed","input":"a"}"#, read_embed, &[], &[]);
+    }
 }

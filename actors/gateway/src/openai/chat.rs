@@ -124,10 +124,17 @@ mod tests {
     use megabrain_schemas::{FinishReason, ToolCall, Usage};
 
     use super::*;
+    use crate::openapi::telling::tells_all;
     use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ChatCall, String> {
         read_text(body, ChatCall::read)
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
+        tells_all("/v1/chat/completions", body, ChatCall::read, &[], &[]);
     }
 
     #[test]

@@ -138,3 +138,15 @@ impl Script for CompletionStream {
         vec![event(&error.body()), done()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openapi::telling::tells_all;
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let coming = ["top_k", "min_p", "repeat_penalty"];
+        tells_all("/v1/completions", r#"{"model":"fast","prompt":"Hi"}"#, CompletionCall::read, &[], &coming);
+    }
+}

@@ -124,10 +124,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::openapi::telling::tells_all;
     use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<EmbedCall, String> {
         read_text(body, EmbedCall::read)
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/v1/embeddings", r#"{"model":"embed","input":"a"}"#, EmbedCall::read, &[], &[]);
     }
 
     #[test]

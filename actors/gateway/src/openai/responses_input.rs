@@ -188,10 +188,17 @@ fn rename(part: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
     use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ResponseCall, String> {
         read_text(body, ResponseCall::read)
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        let body = r#"{"model":"fast","input":"Hi"}"#;
+        tells_all("/v1/responses", body, ResponseCall::read, &[], &[]);
     }
 
     #[test]

@@ -79,10 +79,16 @@ impl Doors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all;
     use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<SpeakRequest, String> {
         read_text(body, SpeechCall::read).map(|call| call.request)
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        tells_all("/v1/audio/speech", r#"{"model":"voice","input":"Hi"}"#, SpeechCall::read, &[], &[]);
     }
 
     #[test]

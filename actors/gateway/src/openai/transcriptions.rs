@@ -38,36 +38,46 @@ pub(crate) async fn translations(
     answer(doors, work, form, room, true).await
 }
 
-async fn answer(
-    doors: Shared,
-    work: Work,
-    mut form: Form,
-    mut room: Room,
-    translate: bool,
-) -> Result<Response, ApiError> {
-    let sound = sound(form.file()?)?;
-    let model = form.text("model").ok_or_else(|| ApiError::parameter("model", "`model` is missing"))?;
-    let language = form.text("language");
-    let written = written(form.text("response_format").as_deref())?;
-    let words = granularities(&form.texts("timestamp_granularities"), written)?;
-    let stream = flag("stream", form.text("stream").as_deref())?;
-    if form.text("temperature").is_some_and(|text| text.parse::<f32>() != Ok(0.0)) {
-        return Err(unknown("temperature", "`temperature`: this brain hears with 0 only"));
+/// What is asked for.
+struct HearCall {
+    model: String,
+    sound: Attached,
+    written: Written,
+    request: TranscribeRequest,
+}
+
+impl HearCall {
+    /// All but what depends on the door.
+    fn read(mut form: Form) -> Result<Self, ApiError> {
+        let sound = sound(form.file()?)?;
+        let model = form.text("model").ok_or_else(|| ApiError::parameter("model", "`model` is missing"))?;
+        let language = form.text("language");
+        let written = written(form.text("response_format").as_deref())?;
+        let words = granularities(&form.texts("timestamp_granularities"), written)?;
+        let stream = flag("stream", form.text("stream").as_deref())?;
+        if form.text("temperature").is_some_and(|text| text.parse::<f32>() != Ok(0.0)) {
+            return Err(unknown("temperature", "`temperature`: this brain hears with 0 only"));
+        }
+        if form.text("chunking_strategy").is_some_and(|text| text != "auto") {
+            return Err(unknown("chunking_strategy", "`chunking_strategy`: this brain knows auto only"));
+        }
+        form.finish()?;
+        let format = match written {
+            Written::Srt => TextFormat::Srt,
+            Written::Vtt => TextFormat::Vtt,
+            _ => TextFormat::Text,
+        };
+        let request = TranscribeRequest { language, words, format, stream, ..TranscribeRequest::default() };
+        Ok(Self { model, sound, written, request })
     }
-    if form.text("chunking_strategy").is_some_and(|text| text != "auto") {
-        return Err(unknown("chunking_strategy", "`chunking_strategy`: this brain knows auto only"));
-    }
-    form.finish()?;
+}
+
+async fn answer(doors: Shared, work: Work, form: Form, mut room: Room, translate: bool) -> Result<Response, ApiError> {
+    let HearCall { model, sound, written, request } = HearCall::read(form)?;
     let asked = doors.asked(&model, HEARERS)?;
-    let format = match written {
-        Written::Srt => TextFormat::Srt,
-        Written::Vtt => TextFormat::Vtt,
-        _ => TextFormat::Text,
-    };
     let audio = doors.media(vec![sound], &mut room).await?.pop().unwrap_or_default();
-    let request =
-        TranscribeRequest { audio, language, translate, words, format, stream, ..TranscribeRequest::default() };
-    if stream {
+    let request = TranscribeRequest { audio, translate, ..request };
+    if request.stream {
         let frames = doors.bus.stream(&asked.target(), &request, work.call()).await?;
         drop((request, room));
         return transcript_stream::stream(frames, work).await;
@@ -143,9 +153,18 @@ fn unknown(name: &str, message: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::telling::tells_all_of_a_form;
 
     fn upload(said: &str, bytes: &[u8]) -> Upload {
         Upload { said: Some(said.into()), bytes: bytes.to_vec().into() }
+    }
+
+    #[test]
+    fn the_document_tells_its_parameters() {
+        for path in ["/v1/audio/transcriptions", "/v1/audio/translations"] {
+            let form = || Form::of(upload("audio/wav", b"no such sound"), &[("model", "whisper")]);
+            tells_all_of_a_form(path, || HearCall::read(form()));
+        }
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! How is a JSON Schema written in few words?
+
+use serde_json::{Value, json};
+
+/// One of the document's own schemas, by its name.
+pub(super) fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// It, or null, which is the same as absent.
+pub(super) fn maybe(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+/// A number within bounds, or null.
+pub(super) fn within(lowest: f64, highest: f64, about: &str) -> Value {
+    json!({ "type": ["number", "null"], "minimum": lowest, "maximum": highest, "description": about })
+}
+
+/// Taken with any value, and nothing follows from it.
+pub(super) fn ignored() -> Value {
+    json!({ "description": "Taken, and ignored." })
+}
+
+/// Taken with these values only: what happens anyway.
+pub(super) fn only(values: &[Value]) -> Value {
+    let all: Vec<&Value> = values.iter().chain([&Value::Null]).collect();
+    json!({ "enum": all, "description": "What this brain does anyway; other values are refused." })
+}
+
+/// One text or several.
+pub(super) fn texts(about: &str, text: &Value, most: Option<u32>) -> Value {
+    let mut several = json!({ "type": "array", "items": text });
+    if let Some(most) = most {
+        super::operation::merge(&mut several, &json!({ "maxItems": most }));
+    }
+    json!({ "anyOf": [text, several, { "type": "null" }], "description": about })
+}
+
+/// An object.
+pub(super) fn object(required: &[&str], properties: &Value) -> Value {
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+/// The parameters of a door: one that is not known is refused, unless it is null.
+pub(super) fn body(required: &[&str], properties: &[Value]) -> Value {
+    let mut all = json!({});
+    properties.iter().for_each(|some| super::operation::merge(&mut all, some));
+    let mut body = object(required, &all);
+    super::operation::merge(&mut body, &json!({ "additionalProperties": { "type": "null" } }));
+    body
+}
+
+/// `model` of a body.
+pub(super) fn model(about: &str) -> Value {
+    json!({ "type": "string", "description": about })
+}
