@@ -33,11 +33,11 @@ impl Form {
     /// It is none, is larger than a body may be, does not come in time, or has two files.
     pub(crate) async fn read(doors: &Shared, request: Request) -> Result<(Self, Room), ApiError> {
         let room = body::room(doors, request.headers())?;
-        let form = body::in_time(doors, Self::of(doors, request)).await?;
+        let form = body::in_time(doors, Self::receive(doors, request)).await?;
         Ok((form, room))
     }
 
-    async fn of(doors: &Shared, request: Request) -> Result<Self, ApiError> {
+    async fn receive(doors: &Shared, request: Request) -> Result<Self, ApiError> {
         let limit = doors.config.max_body.as_u64();
         let wrong = |error: MultipartError| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
