@@ -8,6 +8,7 @@
 
 mod access;
 mod admit;
+mod answer;
 mod answering;
 mod body;
 mod config;

@@ -20,6 +20,8 @@ pub(crate) const BRAIN: &str = "brain";
 pub(crate) enum Asked {
     /// The brain as a whole.
     Brain,
+    /// A model of the router's choice.
+    Anyone,
     /// This model.
     Model(Name),
     /// This actor without a model, which says back what it is told: for trials of clients.
@@ -30,7 +32,7 @@ impl Asked {
     /// Where a request for one capability goes; the brain's is the router's to pass on.
     pub(crate) fn target(&self) -> Target {
         match self {
-            Self::Brain => Target::Router,
+            Self::Brain | Self::Anyone => Target::Router,
             Self::Model(model) | Self::Echo(model) => Target::Model(model.clone()),
         }
     }
@@ -38,7 +40,7 @@ impl Asked {
     /// What it is counted under.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Brain => BRAIN,
+            Self::Brain | Self::Anyone => BRAIN,
             Self::Model(model) | Self::Echo(model) => model.as_str(),
         }
     }

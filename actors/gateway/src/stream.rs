@@ -8,11 +8,12 @@ use axum::http::header;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream::{self, Stream, StreamExt as _};
+use megabrain_schemas::ToolCallDelta;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::answer::Answer;
 use crate::answering::{Answering, Part};
-use crate::conversation::Answer;
 use crate::error::ApiError;
 
 /// Longer than this, nothing goes unsaid: whatever stands between client and us may take silence for death.
@@ -28,8 +29,12 @@ pub(crate) trait Script: Send + 'static {
 
     /// Before anything is known of the answer.
     fn begin(&mut self) -> Vec<Self::Line>;
+    /// More of what the model thinks before it answers.
+    fn thought(&mut self, thought: &str) -> Vec<Self::Line>;
     /// More text.
     fn text(&mut self, text: &str) -> Vec<Self::Line>;
+    /// More of the calls that the model asks for.
+    fn calls(&mut self, calls: Vec<ToolCallDelta>) -> Vec<Self::Line>;
     /// What the brain found, or a leg that begins or ends.
     fn note(&mut self, note: Value) -> Vec<Self::Line>;
     /// The end, in good order.
@@ -62,7 +67,9 @@ fn lines<S: Script>(answering: Answering, script: S) -> impl Stream<Item = S::Li
             return Some((lines, Scene::Middle(answering, script)));
         };
         let lines = match part? {
+            Ok(Part::Thought(thought)) => script.thought(&thought),
             Ok(Part::Text(text)) => script.text(&text),
+            Ok(Part::Calls(calls)) => script.calls(calls),
             Ok(Part::Note(note)) => script.note(note),
             Ok(Part::End(answer)) => return Some((script.end(answer), Scene::End)),
             Err(error) => return Some((script.fail(error), Scene::End)),

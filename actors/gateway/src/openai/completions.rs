@@ -3,10 +3,11 @@
 use axum::extract::{Request, State};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
-use megabrain_schemas::Message;
+use megabrain_schemas::{Message, ToolCallDelta};
 use serde_json::{Value, json};
 
-use crate::conversation::{Answer, Conversation, answering};
+use crate::answer::Answer;
+use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::models::{json_answer, now};
@@ -20,15 +21,7 @@ use super::chat_stream::done;
 
 const HARMLESS: Harmless = Harmless {
     any: &["user"],
-    only: &[
-        ("n", &["1"]),
-        ("best_of", &["1"]),
-        ("echo", &["false"]),
-        ("suffix", &["\"\""]),
-        ("frequency_penalty", &["0"]),
-        ("presence_penalty", &["0"]),
-        ("logit_bias", &["{}"]),
-    ],
+    only: &[("n", &["1"]), ("best_of", &["1"]), ("echo", &["false"]), ("suffix", &["\"\""])],
 };
 
 struct CompletionCall {
@@ -72,7 +65,7 @@ pub(crate) async fn completions(
         return Ok(events(answering, script));
     }
     script.include_usage = false;
-    let answer = doors.answer(&asked, call.conversation, &work).await?;
+    let answer = doors.answer(asked, call.conversation, &work).await?;
     let mut reply = script.completion(&answer.text, Some(answer.finish_reason()));
     if let Some(fields) = reply.as_object_mut() {
         fields.insert("usage".into(), openai::usage(answer.usage));
@@ -113,8 +106,18 @@ impl Script for CompletionStream {
         vec![comment()]
     }
 
+    fn thought(&mut self, _: &str) -> Vec<Event> {
+        // This door has no place for it.
+        vec![comment()]
+    }
+
     fn text(&mut self, text: &str) -> Vec<Event> {
         vec![event(&self.completion(text, None))]
+    }
+
+    fn calls(&mut self, _: Vec<ToolCallDelta>) -> Vec<Event> {
+        // Nobody calls what was not given.
+        Vec::new()
     }
 
     fn note(&mut self, _: Value) -> Vec<Event> {

@@ -6,9 +6,12 @@ mod completions;
 mod embeddings;
 mod messages;
 mod responses;
+mod responses_head;
 mod responses_input;
+mod responses_items;
 mod responses_stream;
 mod speech;
+mod tools;
 mod transcript;
 mod transcriptions;
 
@@ -18,28 +21,23 @@ pub(crate) use embeddings::{EMBEDDERS, embeddings};
 pub(crate) use messages::read as read_messages;
 pub(crate) use responses::responses;
 pub(crate) use speech::speech;
+pub(crate) use tools::of_ollama as take_tools;
 pub(crate) use transcriptions::{transcriptions, translations};
 
-use megabrain_schemas::Usage;
+use megabrain_schemas::{ChatRequest, Usage};
 use serde_json::{Value, json};
 
-use crate::conversation::Settings;
 use crate::error::ApiError;
 use crate::parameters::{OneOrMany, Parameters};
 
 /// Takes what says how an answer is to be made; the longest answer is called differently from door to door.
-fn settings(parameters: &mut Parameters, longest: &[&str]) -> Result<Settings, ApiError> {
+fn settings(parameters: &mut Parameters, longest: &[&str]) -> Result<ChatRequest, ApiError> {
     let mut max_tokens = None;
     for name in longest {
         max_tokens = max_tokens.or(parameters.take(name)?);
     }
-    Ok(Settings {
-        max_tokens,
-        temperature: parameters.take("temperature")?,
-        top_p: parameters.take("top_p")?,
-        seed: parameters.take_seed()?,
-        stop: parameters.take::<OneOrMany>("stop")?.map(OneOrMany::into_vec).unwrap_or_default(),
-    })
+    let stop = parameters.take::<OneOrMany>("stop")?.map(OneOrMany::into_vec).unwrap_or_default();
+    Ok(ChatRequest { max_tokens, stop, ..parameters.take_sampling()? })
 }
 
 fn usage(usage: Usage) -> Value {
