@@ -16,6 +16,7 @@ mod fallback;
 mod film;
 mod forms;
 mod hearing;
+mod http_bounds;
 mod http_chat;
 mod http_doors;
 mod http_forms;

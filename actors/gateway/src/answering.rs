@@ -70,11 +70,6 @@ impl Answering {
         Ok(self)
     }
 
-    /// The request that it answers.
-    pub(crate) fn work(&self) -> &Work {
-        &self.work
-    }
-
     /// The next part; `None` after the end. Cancel-safe.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use megabrain_schemas::{Ask, ChatRequest, EchoRequest, Message, Role};
 
 use crate::answer::{Answer, of_echo};
 use crate::answering::Answering;
+use crate::body::Room;
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
 use crate::media::Attached;
@@ -85,7 +86,7 @@ impl Conversation {
 }
 
 impl Doors {
-    /// Has a conversation answered, all at once.
+    /// Has a conversation answered, all at once. `room` is what it takes of the doors' memory.
     ///
     /// # Errors
     /// The conversation is none that can be answered so, or the fault that was answered.
@@ -93,17 +94,18 @@ impl Doors {
         &self,
         asked: Asked,
         conversation: Conversation,
+        mut room: Room,
         work: &Work,
     ) -> Result<Answer, ApiError> {
         let asked = conversation.addressed(asked)?;
         let (target, name) = (asked.target(), asked.name());
         match &asked {
             Asked::Brain => {
-                let ask = self.question(conversation, false).await?;
+                let ask = self.question(conversation, &mut room, false).await?;
                 Ok(self.of_brain(self.bus.call(&target, &ask, work.call()).await?))
             }
             Asked::Anyone | Asked::Model(_) => {
-                let chat = self.chat(&asked, conversation, false).await?;
+                let chat = self.chat(&asked, conversation, &mut room, false).await?;
                 Ok(self.of_model(name, self.bus.call(&target, &chat, work.call()).await?))
             }
             Asked::Echo(_) => {
@@ -113,7 +115,7 @@ impl Doors {
         }
     }
 
-    async fn question(&self, conversation: Conversation, stream: bool) -> Result<Ask, ApiError> {
+    async fn question(&self, conversation: Conversation, room: &mut Room, stream: bool) -> Result<Ask, ApiError> {
         let Conversation { turns, settings } = conversation;
         let mut attached = Vec::new();
         let mut messages = Vec::with_capacity(turns.len());
@@ -128,7 +130,7 @@ impl Doors {
         Ok(Ask {
             text: Some(question.content).filter(|text| !text.trim().is_empty()),
             messages,
-            attachments: self.media(attached).await?,
+            attachments: self.media(attached, room).await?,
             max_tokens,
             temperature,
             top_p,
@@ -139,7 +141,13 @@ impl Doors {
         })
     }
 
-    async fn chat(&self, asked: &Asked, conversation: Conversation, stream: bool) -> Result<ChatRequest, ApiError> {
+    async fn chat(
+        &self,
+        asked: &Asked,
+        conversation: Conversation,
+        room: &mut Room,
+        stream: bool,
+    ) -> Result<ChatRequest, ApiError> {
         let Conversation { turns, settings } = conversation;
         let sees = matches!(asked, Asked::Model(model) if self.sees(model));
         let mut counts = Vec::with_capacity(turns.len());
@@ -153,7 +161,7 @@ impl Doors {
             messages.push(turn.message);
             pictures.append(&mut turn.attached);
         }
-        let mut pictures = self.media(pictures).await?.into_iter();
+        let mut pictures = self.media(pictures, room).await?.into_iter();
         for (message, count) in messages.iter_mut().zip(counts) {
             message.images = pictures.by_ref().take(count).collect();
         }
@@ -161,7 +169,7 @@ impl Doors {
     }
 }
 
-/// Has a conversation answered as it goes.
+/// Has a conversation answered as it goes. Its room is free again when it is on its way.
 ///
 /// # Errors
 /// As [`Doors::answer`], as far as it can be told before the first text.
@@ -169,17 +177,18 @@ pub(crate) async fn answering(
     doors: &Shared,
     asked: Asked,
     conversation: Conversation,
+    mut room: Room,
     work: Work,
 ) -> Result<Answering, ApiError> {
     let asked = conversation.addressed(asked)?;
     let target = asked.target();
     let frames = match &asked {
         Asked::Brain => {
-            let ask = doors.question(conversation, true).await?;
+            let ask = doors.question(conversation, &mut room, true).await?;
             doors.bus.stream(&target, &ask, work.call()).await?
         }
         Asked::Anyone | Asked::Model(_) => {
-            let chat = doors.chat(&asked, conversation, true).await?;
+            let chat = doors.chat(&asked, conversation, &mut room, true).await?;
             doors.bus.stream(&target, &chat, work.call()).await?
         }
         Asked::Echo(_) => {
@@ -187,6 +196,7 @@ pub(crate) async fn answering(
             doors.bus.stream(&target, &echo, work.call()).await?
         }
     };
+    drop(room);
     Answering::new(doors.clone(), asked, frames, work).settled().await
 }
 

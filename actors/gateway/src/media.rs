@@ -2,6 +2,7 @@
 
 use megabrain_schemas::{BlobRef, Media};
 
+use crate::body::Room;
 use crate::doors::Doors;
 use crate::encoded;
 use crate::error::ApiError;
@@ -57,23 +58,25 @@ pub(crate) fn media_type(bytes: &[u8]) -> Option<&'static str> {
 }
 
 impl Doors {
-    /// Makes media of them: together, what goes inline takes at most half of the largest message.
+    /// Makes media of them: together, what goes inline takes at most half of the largest message. Afterwards, so much is
+    /// all that is left of the body that they came with, and all the room that it needs.
     ///
     /// # Errors
     /// The blob store is full or away.
-    pub(crate) async fn media(&self, attached: Vec<Attached>) -> Result<Vec<Media>, ApiError> {
-        let mut room = self.bus.max_payload() / 2;
+    pub(crate) async fn media(&self, attached: Vec<Attached>, room: &mut Room) -> Result<Vec<Media>, ApiError> {
+        let mut inline = self.bus.max_payload() / 2;
         let mut media = Vec::with_capacity(attached.len());
         for Attached { mime, content } in attached {
             media.push(match content {
                 Content::Blob(blob) => Media::by_reference(mime, blob),
-                Content::Bytes(bytes) if bytes.len() <= room => {
-                    room -= bytes.len();
+                Content::Bytes(bytes) if bytes.len() <= inline => {
+                    inline -= bytes.len();
                     Media { mime, data: Some(bytes.into()), blob: None }
                 }
                 Content::Bytes(bytes) => Media::by_reference(mime, self.put_blob(bytes).await?),
             });
         }
+        room.shrink(self.bus.max_payload());
         Ok(media)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
 use megabrain_bus::Target;
 use megabrain_schemas::{Capability, ChatRequest, EchoRequest, ModelState, Name, Presence};
 use serde_json::{Value, json};
@@ -106,16 +105,16 @@ impl Doors {
 }
 
 /// `GET /v1/models`
-pub(crate) async fn list(State(doors): State<Shared>) -> Response {
+pub(crate) async fn list(State(doors): State<Shared>) -> Json<Value> {
     let data: Vec<Value> = doors.listed().iter().map(|(id, instances)| describe(id, instances)).collect();
-    json_answer(&json!({ "object": "list", "data": data }))
+    Json(json!({ "object": "list", "data": data }))
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn one(State(doors): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn one(State(doors): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let listed = doors.listed();
     let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
-    Ok(json_answer(&describe(&found.0, &found.1)))
+    Ok(Json(describe(&found.0, &found.1)))
 }
 
 /// One model as OpenAI's clients know it, and beside that what it does and how it is.
@@ -139,9 +138,4 @@ fn started() -> u64 {
 /// Unix seconds.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A body of JSON.
-pub(crate) fn json_answer(body: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

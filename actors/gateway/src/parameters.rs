@@ -140,6 +140,12 @@ fn short(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }
 
+/// What a door makes of a body, or the message that refuses it.
+#[cfg(test)]
+pub(crate) fn read_text<T>(body: &str, read: fn(Parameters) -> Result<T, ApiError>) -> Result<T, String> {
+    Parameters::read(body.as_bytes()).and_then(read).map_err(|error| error.message().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

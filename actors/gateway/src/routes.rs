@@ -67,6 +67,7 @@ pub(crate) fn routes(doors: Shared) -> Router {
         .layer(from_fn(ollama::with_plain_errors))
         .layer(from_fn_with_state(doors.clone(), admit::count))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(admit::name_work))
         .layer(map_response(plain_content))
         .with_state(doors)
 }

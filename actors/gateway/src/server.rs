@@ -14,6 +14,7 @@ use megabrain_schemas::Fault;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::access::Access;
 use crate::doors::Doors;
@@ -62,9 +63,10 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let present = Present::listen(&bus).await?;
+        let write_timeout = config.write_timeout;
         let app = routes::routes(Arc::new(Doors::new(bus, config, access, present)));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, app, places, stopped));
+        let serving = tokio::spawn(serve(listener, Served { app, write_timeout }, places, stopped));
         Ok(Self { address, stop: Some(stop), serving })
     }
 
@@ -91,7 +93,19 @@ impl Drop for Gateway {
     }
 }
 
-async fn serve(mut listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stop: oneshot::Receiver<Duration>) {
+/// What every connection has, and how.
+#[derive(Clone)]
+struct Served {
+    app: Router,
+    write_timeout: Duration,
+}
+
+async fn serve(
+    mut listener: TcpListener,
+    served: Served,
+    places: Arc<Semaphore>,
+    mut stop: oneshot::Receiver<Duration>,
+) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let limit = loop {
@@ -100,7 +114,7 @@ async fn serve(mut listener: TcpListener, app: Router, places: Arc<Semaphore>, m
             limit = &mut stop => break limit.unwrap_or_default(),
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&mut listener, &places) => {
-                connections.spawn(attend(stream, place, app.clone(), graceful.watcher()));
+                connections.spawn(attend(stream, place, served.clone(), graceful.watcher()));
             }
         }
     };
@@ -120,13 +134,16 @@ async fn accept(listener: &mut TcpListener, places: &Arc<Semaphore>) -> (TcpStre
     (stream, place)
 }
 
-async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, app: Router, watcher: Watcher) {
+async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, served: Served, watcher: Watcher) {
     // A stream of small frames: each goes out when it comes.
     let _ = stream.set_nodelay(true);
+    // Whoever takes nothing holds place and work for no longer than this.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(served.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(served.app));
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use megabrain_schemas::{
@@ -15,7 +16,6 @@ use crate::body;
 use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::models::json_answer;
 use crate::openai::take_tools;
 use crate::parameters::{Harmless, OneOrMany, Parameters};
 use crate::stream::{Script, json_lines};
@@ -95,17 +95,18 @@ fn settings(options: Map<String, Value>) -> Result<ChatRequest, ApiError> {
 
 /// Answers a conversation, as it goes or at once.
 pub(crate) async fn chat(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let call = body::parameters(&doors, request, ChatCall::read).await?;
+    let (call, room) = body::parameters(&doors, request, ChatCall::read).await?;
     let asked = doors.speaker(&call.model)?;
     let mut lines = ChatLines { model: call.model, began: work.began, think: call.think, calls: Vec::new() };
     if call.stream {
-        let answering = answering(&doors, asked, call.conversation, work).await?;
-        return Ok(json_lines(answering, lines));
+        let answering = answering(&doors, asked, call.conversation, room, work).await?;
+        let empty = ChatLines { model: lines.model.clone(), calls: Vec::new(), ..lines };
+        return Ok(json_lines(answering, lines, move || empty.line("", "")));
     }
-    let mut answer = doors.answer(asked, call.conversation, &work).await?;
+    let mut answer = doors.answer(asked, call.conversation, room, &work).await?;
     lines.calls = std::mem::take(&mut answer.tool_calls);
     let thought = answer.reasoning.take().unwrap_or_default();
-    Ok((work.headers(), json_answer(&lines.last(&thought, &answer.text, &answer))).into_response())
+    Ok(Json(lines.last(&thought, &answer.text, &answer)).into_response())
 }
 
 /// The lines of one answer.
@@ -195,10 +196,6 @@ impl Script for ChatLines {
     fn fail(&mut self, error: ApiError) -> Vec<Value> {
         vec![json!({ "error": error.message() })]
     }
-
-    fn silence(&mut self) -> Vec<Value> {
-        vec![self.line("", "")]
-    }
 }
 
 #[cfg(test)]
@@ -206,9 +203,10 @@ mod tests {
     use megabrain_schemas::Usage;
 
     use super::*;
+    use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ChatCall, String> {
-        Parameters::read(body.as_bytes()).and_then(ChatCall::read).map_err(|error| error.message().to_owned())
+        read_text(body, ChatCall::read)
     }
 
     #[test]

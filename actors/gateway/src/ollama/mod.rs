@@ -5,19 +5,20 @@ mod messages;
 
 use std::time::{Instant, SystemTime};
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use megabrain_schemas::{EmbedRequest, Request as _};
+use megabrain_schemas::{EmbedReply, EmbedRequest, Request as _, Usage};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::body;
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::models::json_answer;
-use crate::openai::EMBEDDERS;
+use crate::openai::{EMBEDDERS, are_few};
 use crate::parameters::{Harmless, OneOrMany, Parameters};
 use crate::work::Work;
 
@@ -44,7 +45,7 @@ pub(crate) async fn with_plain_errors(request: Request, next: Next) -> Response 
 }
 
 /// `GET /api/tags`
-pub(crate) async fn tags(State(doors): State<Shared>) -> Response {
+pub(crate) async fn tags(State(doors): State<Shared>) -> Json<Value> {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let model = |id: &String| {
         let name = format!("{id}:latest");
@@ -53,17 +54,17 @@ pub(crate) async fn tags(State(doors): State<Shared>) -> Response {
         json!({ "name": name, "model": name, "modified_at": now, "size": 0, "digest": "", "details": details })
     };
     let models: Vec<Value> = doors.listed().iter().map(|(id, _)| model(id)).collect();
-    json_answer(&json!({ "models": models }))
+    Json(json!({ "models": models }))
 }
 
 /// `GET /api/version`: ours. Clients ask for it to see whether anybody is there.
-pub(crate) async fn version() -> Response {
-    json_answer(&json!({ "version": env!("CARGO_PKG_VERSION") }))
+pub(crate) async fn version() -> Json<Value> {
+    Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `POST /api/embed`
 pub(crate) async fn embed(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let (model, request) = body::parameters(&doors, request, |mut parameters| {
+    let ((model, request), _room) = body::parameters(&doors, request, |mut parameters| {
         let model = parameters.need::<String>("model")?;
         let input = parameters.need::<OneOrMany>("input")?.into_vec();
         let options = parameters.take::<Map<String, Value>>("options")?.unwrap_or_default();
@@ -77,13 +78,21 @@ pub(crate) async fn embed(State(doors): State<Shared>, work: Work, request: Requ
     let asked = doors.asked(&model, EMBEDDERS)?;
     request.check()?;
     let reply = doors.bus.call(&asked.target(), &request, work.call()).await?;
-    let answer = json!({
-        "model": model,
-        "embeddings": reply.embeddings,
-        "total_duration": nanoseconds(work.began),
-        "prompt_eval_count": reply.usage.prompt_tokens,
-    });
-    Ok((work.headers(), json_answer(&answer)).into_response())
+    body::aside(are_few(&reply.embeddings), move || {
+        let total_duration = nanoseconds(work.began);
+        let EmbedReply { embeddings, usage: Usage { prompt_tokens: prompt_eval_count, .. } } = reply;
+        Ok(Json(Embeddings { model, embeddings, total_duration, prompt_eval_count }).into_response())
+    })
+    .await
+}
+
+/// The vectors of some texts.
+#[derive(Serialize)]
+struct Embeddings {
+    model: String,
+    embeddings: Vec<Vec<f32>>,
+    total_duration: u64,
+    prompt_eval_count: u32,
 }
 
 fn nanoseconds(since: Instant) -> u64 {

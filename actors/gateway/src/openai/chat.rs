@@ -1,5 +1,6 @@
 //! `POST /v1/chat/completions`: how does a conversation go on?
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use crate::answer::Answer;
 use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::models::{json_answer, now};
+use crate::models::now;
 use crate::parameters::{Harmless, Parameters};
 use crate::stream::events;
 use crate::work::Work;
@@ -78,14 +79,14 @@ impl ChatCall {
 
 /// Answers a conversation, at once or as it goes.
 pub(crate) async fn chat(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let call = body::parameters(&doors, request, ChatCall::read).await?;
+    let (call, room) = body::parameters(&doors, request, ChatCall::read).await?;
     let asked = doors.speaker(&call.model)?;
     let id = work.id("chatcmpl");
     if call.stream {
-        let answering = answering(&doors, asked, call.conversation, work).await?;
+        let answering = answering(&doors, asked, call.conversation, room, work).await?;
         return Ok(events(answering, ChatStream::new(id, call.model, call.include_usage)));
     }
-    let answer = doors.answer(asked, call.conversation, &work).await?;
+    let answer = doors.answer(asked, call.conversation, room, &work).await?;
     let choice = json!({
         "index": 0,
         "message": message(&answer),
@@ -103,7 +104,7 @@ pub(crate) async fn chat(State(doors): State<Shared>, work: Work, request: Reque
     if let (Some(notes), Some(fields)) = (answer.notes, reply.as_object_mut()) {
         fields.insert("megabrain".into(), notes);
     }
-    Ok((work.headers(), json_answer(&reply)).into_response())
+    Ok(Json(reply).into_response())
 }
 
 /// What is answered, as a message; calls without words have none.
@@ -123,9 +124,10 @@ mod tests {
     use megabrain_schemas::{FinishReason, ToolCall, Usage};
 
     use super::*;
+    use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ChatCall, String> {
-        Parameters::read(body.as_bytes()).and_then(ChatCall::read).map_err(|error| error.message().to_owned())
+        read_text(body, ChatCall::read)
     }
 
     #[test]

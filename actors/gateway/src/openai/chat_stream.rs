@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::error::ApiError;
 use crate::models::now;
 use crate::openai;
-use crate::stream::{Script, comment, event};
+use crate::stream::{Script, event};
 
 /// One streamed `chat.completion`.
 pub(super) struct ChatStream {
@@ -106,10 +106,6 @@ impl Script for ChatStream {
 
     fn fail(&mut self, error: ApiError) -> Vec<Event> {
         vec![event(&error.body()), done()]
-    }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /v1/completions`: what follows on a text? The older door: its prompt is put to the model as a user's message.
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
@@ -10,7 +11,7 @@ use crate::answer::Answer;
 use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::models::{json_answer, now};
+use crate::models::now;
 use crate::parameters::{Harmless, OneOrMany, Parameters};
 use crate::stream::{Script, comment, event, events};
 use crate::work::Work;
@@ -56,21 +57,21 @@ pub(crate) async fn completions(
     work: Work,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let call = body::parameters(&doors, request, CompletionCall::read).await?;
+    let (call, room) = body::parameters(&doors, request, CompletionCall::read).await?;
     let asked = doors.speaker(&call.model)?;
     let mut script =
         CompletionStream { id: work.id("cmpl"), model: call.model, created: now(), include_usage: call.include_usage };
     if call.stream {
-        let answering = answering(&doors, asked, call.conversation, work).await?;
+        let answering = answering(&doors, asked, call.conversation, room, work).await?;
         return Ok(events(answering, script));
     }
     script.include_usage = false;
-    let answer = doors.answer(asked, call.conversation, &work).await?;
+    let answer = doors.answer(asked, call.conversation, room, &work).await?;
     let mut reply = script.completion(&answer.text, Some(answer.finish_reason()));
     if let Some(fields) = reply.as_object_mut() {
         fields.insert("usage".into(), openai::usage(answer.usage));
     }
-    Ok((work.headers(), json_answer(&reply)).into_response())
+    Ok(Json(reply).into_response())
 }
 
 /// One streamed `text_completion`.
@@ -135,9 +136,5 @@ impl Script for CompletionStream {
 
     fn fail(&mut self, error: ApiError) -> Vec<Event> {
         vec![event(&error.body()), done()]
-    }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
     }
 }

@@ -13,11 +13,12 @@ mod responses_stream;
 mod speech;
 mod tools;
 mod transcript;
+mod transcript_stream;
 mod transcriptions;
 
 pub(crate) use chat::chat;
 pub(crate) use completions::completions;
-pub(crate) use embeddings::{EMBEDDERS, embeddings};
+pub(crate) use embeddings::{EMBEDDERS, are_few, embeddings};
 pub(crate) use messages::read as read_messages;
 pub(crate) use responses::responses;
 pub(crate) use speech::speech;

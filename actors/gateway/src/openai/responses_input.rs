@@ -188,9 +188,10 @@ fn rename(part: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ResponseCall, String> {
-        Parameters::read(body.as_bytes()).and_then(ResponseCall::read).map_err(|error| error.message().to_owned())
+        read_text(body, ResponseCall::read)
     }
 
     #[test]

@@ -159,8 +159,4 @@ impl Script for ResponseStream {
         let response = self.head.failed(&error);
         vec![self.event("response.failed", json!({ "response": response }))]
     }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
-    }
 }

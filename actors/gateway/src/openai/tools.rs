@@ -4,6 +4,7 @@ use megabrain_schemas::{
     ChatRequest, FunctionTool, JsonSchemaFormat, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode,
 };
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -138,13 +139,13 @@ pub(crate) fn of_ollama(parameters: &mut Parameters, settings: &mut ChatRequest)
     take_tools::<ChatTool>(parameters, None, settings)
 }
 
-fn take_tools<T: for<'de> Deserialize<'de> + Into<Tool>>(
+fn take_tools<T: DeserializeOwned + Into<Tool>>(
     parameters: &mut Parameters,
     choice: Option<ToolChoice>,
     settings: &mut ChatRequest,
 ) -> Result<(), ApiError> {
     let tools: Vec<T> = parameters.take("tools")?.unwrap_or_default();
-    settings.tools = tools.into_iter().map(T::into).collect();
+    settings.tools = tools.into_iter().map(Into::into).collect();
     let parallel = parameters.take("parallel_tool_calls")?;
     // Clients say these without tools, too, where they say nothing.
     settings.parallel_tool_calls = parallel.filter(|_| !settings.tools.is_empty());
