@@ -95,7 +95,7 @@ export class Page {
     await this.tab.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
   }
 
-  /** Closes it; it must not have complained of anything. */
+  /** Closes it; it must have seen the brain to the end, and not have complained of anything. */
   async close() {
     const refused = await this.tab.evaluate(() => globalThis.refused);
     await this.context.close();

@@ -58,6 +58,7 @@ test('a dropped picture and a dropped sound are asked about, and what was heard 
   const legs = await answer.locator('.leg .who').allTextContents();
   assert.deepEqual(legs.toSorted(), ['deepanswers', 'visionlooks', 'whisperhears']);
   assert.match(await answer.locator('.foot').textContent(), /^deep · .* s · \d+ tokens/);
+  assert.equal(await tab.locator('#link').textContent(), 'live');
   // A place on the clock plays from there.
   await heard.nth(1).click();
   await tab.waitForFunction(() => document.querySelector('audio').currentTime >= 2.5);

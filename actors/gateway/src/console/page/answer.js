@@ -1,6 +1,5 @@
 // What does one answer look like? The question, what is said, what was found in what came along, and who did what when.
 
-import { kindOf } from './attach.js';
 import { Findings } from './findings.js';
 import { Legs, nameOf } from './legs.js';
 import { make, say } from './make.js';
@@ -21,7 +20,8 @@ export class Answer {
     this.foot = make('p', { className: 'foot' });
     this.button = make('button', { type: 'button', className: 'quiet' }, 'Stop');
     this.button.addEventListener('click', () => this.stop());
-    const question = text || `What is in ${files.length === 1 ? `this ${kindOf(files[0])}` : 'these files'}?`;
+    // Without words, what came along is the question.
+    const question = text || files.map(({ name }) => name).join(', ');
     this.element = make(
       'article',
       { className: 'card answer' },

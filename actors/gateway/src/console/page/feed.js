@@ -55,11 +55,20 @@ async function once(begun) {
     for await (const line of lines(response)) {
       clearTimeout(silence);
       silence = setTimeout(() => stop.abort(), SILENCE_MS);
-      if (line) takeIn(JSON.parse(line));
+      if (line) show(JSON.parse(line));
     }
   } finally {
     clearTimeout(silence);
     stop.abort();
+  }
+}
+
+/** What is wrong with the page is no reason to give up the stream. */
+function show(line) {
+  try {
+    takeIn(line);
+  } catch (error) {
+    reportError(error);
   }
 }
 

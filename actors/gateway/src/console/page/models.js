@@ -19,7 +19,7 @@ export function startModels() {
   on('change', eachFrame(show));
   on('model', (_, model) => {
     const row = rows.get(model.instance);
-    if (row && hasTokens(model)) row.spark.push(model.in_flight > 0 ? model.tokens_per_second : 0);
+    row?.spark.push(model.in_flight > 0 ? model.tokens_per_second : 0);
   });
 }
 
@@ -70,7 +70,7 @@ function station(kind, name) {
 }
 
 function newRow(model) {
-  const spark = hasTokens(model) ? new Spark() : undefined;
+  const spark = new Spark();
   const parts = {
     head: make('span', { className: 'name' }),
     about: make('span', { className: 'about' }),
@@ -84,7 +84,7 @@ function newRow(model) {
     { className: 'row' },
     make('span', { className: 'station', 'aria-hidden': 'true' }),
     make('span', { className: 'names' }, parts.head, parts.about),
-    make('span', { className: 'pace' }, spark?.element, parts.speed),
+    make('span', { className: 'pace' }, spark.element, parts.speed),
     make('span', { className: 'work' }, parts.dots, parts.load),
   );
   const element = make('details', { className: 'model', 'data-instance': model.instance, 'data-model': model.model }, summary, parts.details);
@@ -107,8 +107,8 @@ function fillRow(row, model, isOneOfSeveral) {
   const load = loadOf(model);
   say(row.load, load);
   row.element.classList.toggle('waiting', model.queued > 0);
-  const shown = hasTokens(model) && model.tokens_per_second > 0 && model.state === 'ready';
-  say(row.speed, shown ? `${speed(model.tokens_per_second)} tok/s` : '');
+  // How fast it was counts for as long as the line shows it.
+  say(row.speed, model.tokens_per_second > 0 && !row.spark.isFlat ? `${speed(model.tokens_per_second)} tok/s` : '');
   if (row.element.open) showDetails(row.details, model);
 }
 
@@ -167,10 +167,6 @@ function showDetails(list, model) {
     return;
   }
   list.replaceChildren(...wanted.map((text, index) => make(index % 2 ? 'dd' : 'dt', {}, text)));
-}
-
-function hasTokens(model) {
-  return model.actor === 'llm' || model.tokens_per_second > 0;
 }
 
 function inOrder(one, other) {
