@@ -88,7 +88,7 @@ COPY --from=programs / /usr/local/
 # Where the program of language models looks for backends, beside those that came with it.
 COPY --from=backend /backend/ /usr/local/lib/megabrain/
 # Models and all else that is kept. Nothing is written elsewhere, but for temporary files.
-ENV HOME=/var/cache/megabrain XDG_CACHE_HOME=/var/cache
+ENV HOME=/var/cache/megabrain XDG_CACHE_HOME=/var/cache MESA_SHADER_CACHE_DIR=/var/cache/megabrain
 VOLUME /var/cache/megabrain
 # A megabrain.toml that is mounted here is the brain; without one it is the starter brain.
 WORKDIR /etc/megabrain
