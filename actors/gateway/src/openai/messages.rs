@@ -187,7 +187,7 @@ mod tests {
                 "content[1]`: unknown variant `song`",
             ),
             (
-                r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x/y.png"}}]}]"#,
+                r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///y.png"}}]}]"#,
                 "not fetched",
             ),
             (
