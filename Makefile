@@ -34,6 +34,14 @@ test: ## set up, build, check, and run every test
 test-n8n: ## test the n8n package in a real n8n (3 GB); not part of `make test`
 	@scripts/test_n8n.sh
 
+.PHONY: test-containers
+test-containers: ## test bus and brain in containers; needs a Docker engine; not part of `make test`
+	@scripts/test_containers.sh
+
+.PHONY: test-console
+test-console: build pull ## test the console in a real Chromium; not part of `make test`
+	@scripts/test_console.sh
+
 .PHONY: check
 check: setup tools ## format, lints, docs, licences and dependency rule, contract
 	cargo fmt --all --check

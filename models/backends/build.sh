@@ -5,6 +5,7 @@
 #   models/backends/build.sh cuda      NVIDIA, by CUDA; needs nvcc
 #   models/backends/build.sh hip       Radeon, by ROCm; needs hipcc
 #   models/backends/build.sh vulkan    any card, by Vulkan; needs glslc
+#   models/backends/build.sh sources   builds nothing: says where these sources lie
 #
 # All need cmake, ninja and a C++ compiler. Settings, from the environment:
 #   CUDA_ARCHITECTURES   compute capabilities, as CMake writes them: "90", "89-real;120-real"  [default: the cards here]
@@ -81,6 +82,7 @@ flags=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND
     -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_SERVER=OFF
     -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF)
 case $kind in
+    sources) sources; exit ;;
     cuda)
         need nvcc "install the CUDA toolkit"
         flags+=(-DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF "-DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES:-native}")

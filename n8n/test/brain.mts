@@ -44,12 +44,12 @@ export class Brain {
 		return await Brain.start(server, file);
 	}
 
-	/** The starter brain, its doors at a free port: 8080 may be somebody's. */
+	/** The starter brain, its doors at a free port: 8080 may be somebody's. It may call n8n, which is on this machine too. */
 	static async starter(server: BusServer): Promise<Brain> {
 		const file = join(server.folder, 'brain.toml');
 		const starter = readFileSync(join(ROOT, 'megabrain.toml'), 'utf8');
 		assert(starter.includes('\n[gateway]\n'), 'megabrain.toml has no [gateway]');
-		writeFileSync(file, starter.replace('\n[gateway]\n', '$&listen = "127.0.0.1:0"\n'));
+		writeFileSync(file, starter.replace('\n[gateway]\n', '$&listen = "127.0.0.1:0"\nallow = ["127.0.0.1"]\n'));
 		return await Brain.start(server, file);
 	}
 

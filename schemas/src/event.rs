@@ -191,4 +191,18 @@ pub struct NodePresence {
     pub resident_bytes: u64,
     /// Time since it started, in milliseconds.
     pub up_ms: u64,
+    /// Its cards, once it has listed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
+}
+
+/// A card that models can live on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Card {
+    /// As a brain file and [`Presence::device`] call it: `cuda0`, `vulkan0`.
+    pub name: String,
+    /// What its maker calls it.
+    pub description: String,
+    /// Its memory in all, in bytes.
+    pub memory_bytes: u64,
 }

@@ -38,7 +38,7 @@ pub use contract::{Capability, Request, Stamp};
 pub use data::{Data, Media};
 pub use echo::{ECHO_MIME, EchoReply, EchoRequest};
 pub use embed::{EmbedReply, EmbedRequest};
-pub use event::{Cancel, CoreShares, ModelState, NodePresence, Presence, WorkReport};
+pub use event::{Cancel, Card, CoreShares, ModelState, NodePresence, Presence, WorkReport};
 pub use fault::{Fault, FaultKind, FaultReply};
 pub use name::{Name, NameError};
 pub use see::{Classified, Description, Read, SeeReply, SeeRequest, SeeTask, Seen};

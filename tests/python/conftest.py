@@ -158,6 +158,10 @@ def doors(tmp_path_factory):
         [models.fast]
         actor = "llm"
         weights = "smollm2-135m"
+        [models.deep]
+        actor = "llm"
+        weights = "qwen2.5-coder-0.5b"
+        context = 1024
         [models.embed]
         actor = "llm"
         weights = "minilm-l6"

@@ -150,8 +150,8 @@ def alike(one, other):
 def test_what_a_brain_cannot_do_is_an_error_of_the_right_class(client):
     for error, told, more in [
         (openai.NotFoundError, "gpt-4o", {"model": "gpt-4o"}),
-        (openai.BadRequestError, "logit_bias", {"logit_bias": {"1": 1}}),
-        (openai.BadRequestError, "tools", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}),
+        (openai.BadRequestError, "logprobs", {"logprobs": True}),
+        (openai.BadRequestError, "tools", {"tools": [{"type": "custom", "custom": {"name": "f"}}]}),
         (openai.BadRequestError, "max_tokens", {"max_tokens": 0}),
     ]:
         with pytest.raises(error, match=told):

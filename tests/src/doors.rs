@@ -110,8 +110,9 @@ pub fn text_of(chunks: &[Value]) -> String {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
-/// An error in OpenAI's shape: its status, its code, its message.
+/// An error in OpenAI's shape: its status, its code, its message. It names its request, as every answer does.
 pub async fn error(response: Response) -> (u16, String, String) {
+    assert!(response.headers().contains_key("x-request-id"), "{:?}", response.headers());
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("JSON");
     let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -54,7 +55,7 @@ impl Receiver {
         let heard = Arc::new(Heard { answers: Mutex::new(answers.iter().copied().collect()), ..Heard::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let app = Router::new().route("/hook", post(take)).with_state(heard.clone());
+        let app = Router::new().route("/hook", post(take)).route("/media/{file}", get(give)).with_state(heard.clone());
         let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serving") }).abort_handle();
         Self { address, heard, task }
     }
@@ -91,6 +92,14 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A file of the tests' media; `away` is elsewhere.
+async fn give(Path(file): Path<String>) -> Response {
+    match file.as_str() {
+        "away" => (StatusCode::FOUND, [("location", "/media/cat.jpg")]).into_response(),
+        file => crate::media(file).into_response(),
     }
 }
 

@@ -133,7 +133,8 @@ async fn what_cannot_be_done_is_refused_with_the_right_status() {
     for (body, status, told) in [
         (conversation("gpt-4", &json!({})), 404, "gpt-4"),
         (conversation("no.such/model", &json!({})), 404, "no.such/model"),
-        (conversation("fast", &json!({ "logit_bias": { "1": 1 } })), 400, "`logit_bias`"),
+        (conversation("fast", &json!({ "logprobs": true })), 400, "`logprobs`"),
+        (conversation("fast", &json!({ "logit_bias": { "49152": 1 } })), 400, "`logit_bias.49152`"),
         (conversation("fast", &json!({ "temperature": 7 })), 400, "temperature"),
         (conversation("fast", &json!({ "max_tokens": 0 })), 400, "max_tokens"),
         (conversation("fast", &json!({ "stream": true, "max_tokens": 0 })), 400, "max_tokens"),

@@ -76,7 +76,10 @@ async fn what_is_not_there_or_too_much_is_an_error_of_openais_shape() {
     let mut brain = Brain::start(&format!("[gateway]\nlisten = \"127.0.0.1:0\"\nmax_body = \"1 KiB\"\n{ECHO}")).await;
     let doors = brain.http().await;
     let client = Client::new();
-    let nothing = client.get(format!("{doors}/v1/nothing")).send().await.unwrap();
+    let alive = client.get(format!("{doors}/healthz")).send().await.unwrap();
+    assert!(alive.headers().contains_key("x-request-id"));
+    let nothing = client.get(format!("{doors}/v1/nothing")).header("megabrain-work", "mine").send().await.unwrap();
+    assert_eq!(nothing.headers()["x-request-id"], "mine");
     assert_eq!(error(nothing).await.1, "unknown_url");
     let method = client.get(format!("{doors}/v1/chat/completions")).send().await.unwrap();
     assert_eq!(error(method).await.0, 405);

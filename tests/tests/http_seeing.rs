@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use megabrain_tests::{Brain, Doors, EYES, SEEING, error, media};
+use megabrain_tests::{Brain, Doors, EYES, Receiver, SEEING, error, media};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(120);
+const FAST: &str =
+    "[models.fast]\nactor = \"llm\"\nweights = \"smollm2-135m\"\ncontext = 1024\n[router]\nanswer = [\"fast\"]\n";
 const QUESTION: &str = "What is the colour of the image? Answer with one word.";
 
 /// A picture of one colour, blue, green, red: the smallest kind of file for that, as a data URL.
@@ -99,4 +101,25 @@ async fn the_brain_says_what_a_picture_shows_to_a_model_without_eyes() {
     let blind = chat("fast", &[user(QUESTION, &[data_url("image/png", &media("sign.png"))])]);
     let (status, _, message) = error(doors.post("/v1/chat/completions", &blind).await).await;
     assert!(status == 400 && message.contains("`brain`"), "{status} {message}");
+}
+
+#[tokio::test]
+async fn a_picture_is_fetched_from_where_the_brain_may_go_and_from_nowhere_else() {
+    let place = Receiver::start(&[]).await;
+    let settings = format!("[gateway]\nlisten = \"127.0.0.1:0\"\nallow = [\"{}\"]\n{EYES}{FAST}", place.host());
+    let doors = Doors::open(&settings, &["vision", "fast"], LIMIT).await;
+    let ask = |url: String| chat("brain", &[user("What does it show?", &[url])]);
+    let url = |file: &str| format!("http://{}/media/{file}", place.host());
+    let seen = doors.answer("/v1/chat/completions", &ask(url("cat.jpg"))).await;
+    assert_eq!(seen["megabrain"]["legs"][0]["status"], "ok", "{seen}");
+    for (elsewhere, told) in [
+        (url("away"), "redirects are not followed"),
+        ("http://127.0.0.1:9/x.png".into(), "no public address"),
+        ("http://localhost/x.png".into(), "no public address"),
+        ("file:///etc/passwd".into(), "is not fetched"),
+    ] {
+        let (status, _, message) = error(doors.post("/v1/chat/completions", &ask(elsewhere.clone())).await).await;
+        assert_eq!(status, 400, "{elsewhere}");
+        assert!(message.contains(told), "{elsewhere}: {message}");
+    }
 }

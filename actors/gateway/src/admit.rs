@@ -1,4 +1,4 @@
-//! What happens to every request before and after its own route? It is let in, and it is counted.
+//! What happens to every request before and after its own route? Its work is named, it is let in, and it is counted.
 
 use std::time::Instant;
 
@@ -10,6 +10,19 @@ use crate::access::Scope;
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::kept::kept_with;
+use crate::work::WorkName;
+
+/// Names the work of a request, and has the answer tell it, whatever that is: a person finds it in logs and traces.
+pub(crate) async fn name_work(mut request: Request, next: Next) -> Response {
+    let work = WorkName::of(request.headers());
+    request.extensions_mut().insert(work.clone());
+    let mut response = next.run(request).await;
+    if let Some(value) = work.value() {
+        response.headers_mut().insert("x-request-id", value.clone());
+        response.headers_mut().insert("megabrain-work", value);
+    }
+    response
+}
 
 /// Refuses pages of strangers.
 pub(crate) async fn check_origin(State(doors): State<Shared>, request: Request, next: Next) -> Response {

@@ -1,14 +1,14 @@
-//! How does an answer come as it is made? In parts: text, notes of what goes on, and one end.
+//! How does an answer come as it is made? In parts: thoughts, text, calls, notes of what goes on, and one end.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use megabrain_bus::{Frame, FrameStream};
-use megabrain_schemas::{Ask, AskFrame, ChatFrame, ChatRequest, EchoRequest, Fault, FaultKind, Name};
+use megabrain_schemas::{Ask, AskFrame, ChatFrame, ChatRequest, EchoRequest, Fault, FaultKind, Name, ToolCallDelta};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::conversation::{Answer, of_echo};
+use crate::answer::{Answer, of_echo};
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::models::Asked;
@@ -24,7 +24,8 @@ pub(crate) struct Answering {
     asked: Asked,
     frames: FrameStream,
     work: Work,
-    early: VecDeque<Part>,
+    /// What came and was not taken yet.
+    waiting: VecDeque<Part>,
     speaker: Option<Name>,
     has_text: bool,
 }
@@ -32,17 +33,21 @@ pub(crate) struct Answering {
 /// A part of an answer.
 #[derive(Debug)]
 pub(crate) enum Part {
+    /// More of what a model thinks before it answers.
+    Thought(String),
     /// More text.
     Text(String),
-    /// What the brain found, a leg that begins or ends, or what a model thinks before it answers.
+    /// More of the calls that a model asks for.
+    Calls(Vec<ToolCallDelta>),
+    /// What the brain found, or a leg that begins or ends.
     Note(Value),
-    /// The end. Its text has come already, and is not to be sent again.
+    /// The end. Its text, thoughts and calls have come already, and are not to be sent again.
     End(Answer),
 }
 
 impl Answering {
     pub(crate) fn new(doors: Shared, asked: Asked, frames: FrameStream, work: Work) -> Self {
-        Self { doors, asked, frames, work, early: VecDeque::new(), speaker: None, has_text: false }
+        Self { doors, asked, frames, work, waiting: VecDeque::new(), speaker: None, has_text: false }
     }
 
     /// Waits a moment for the first part that is more than a note.
@@ -60,13 +65,9 @@ impl Answering {
                 break;
             }
         }
-        self.early = early;
+        early.append(&mut self.waiting);
+        self.waiting = early;
         Ok(self)
-    }
-
-    /// The request that it answers.
-    pub(crate) fn work(&self) -> &Work {
-        &self.work
     }
 
     /// The next part; `None` after the end. Cancel-safe.
@@ -74,40 +75,61 @@ impl Answering {
     /// # Errors
     /// The fault that ended it. Nothing follows.
     pub(crate) async fn next(&mut self) -> Option<Result<Part, ApiError>> {
-        if let Some(early) = self.early.pop_front() {
-            return Some(Ok(early));
+        loop {
+            if let Some(part) = self.waiting.pop_front() {
+                return Some(Ok(part));
+            }
+            if let Err(fault) = self.read().await? {
+                return Some(Err(fault.into()));
+            }
         }
-        let part = match &self.asked {
+    }
+
+    /// Takes the next frame apart.
+    async fn read(&mut self) -> Option<Result<(), Fault>> {
+        let read = match &self.asked {
             Asked::Brain => match self.frames.next::<Ask>().await? {
                 Ok(Frame::Part(_, frame)) => self.of_brain(frame),
-                Ok(Frame::End(_, reply)) => Ok(Part::End(self.doors.of_brain(reply))),
+                Ok(Frame::End(_, reply)) => {
+                    self.waiting.push_back(Part::End(self.doors.of_brain(reply)));
+                    Ok(())
+                }
                 Err(fault) => Err(fault),
             },
-            Asked::Model(model) => match self.frames.next::<ChatRequest>().await? {
-                // Calls come only where tools are given, which these doors refuse as yet.
-                Ok(Frame::Part(_, ChatFrame { reasoning_content: Some(thought), .. })) => {
-                    Ok(Part::Note(json!({ "reasoning_content": thought })))
+            Asked::Anyone | Asked::Model(_) => match self.frames.next::<ChatRequest>().await? {
+                Ok(Frame::Part(_, frame)) => {
+                    self.of_model(frame);
+                    Ok(())
                 }
-                Ok(Frame::Part(_, ChatFrame { delta, .. })) => Ok(self.text(delta)),
-                Ok(Frame::End(_, reply)) => Ok(Part::End(self.doors.of_model(model, reply))),
+                Ok(Frame::End(_, reply)) => {
+                    self.waiting.push_back(Part::End(self.doors.of_model(self.asked.name(), reply)));
+                    Ok(())
+                }
                 Err(fault) => Err(fault),
             },
             Asked::Echo(_) => match self.frames.next::<EchoRequest>().await? {
-                Ok(Frame::Part(_, frame)) => Ok(self.text(frame.text.unwrap_or_default())),
-                Ok(Frame::End(_, reply)) => Ok(Part::End(of_echo(reply))),
+                Ok(Frame::Part(_, frame)) => {
+                    self.text(frame.text.unwrap_or_default());
+                    Ok(())
+                }
+                Ok(Frame::End(_, reply)) => {
+                    self.waiting.push_back(Part::End(of_echo(reply)));
+                    Ok(())
+                }
                 Err(fault) => Err(fault),
             },
         };
-        Some(part.map_err(ApiError::from))
+        Some(read)
     }
 
-    fn of_brain(&mut self, frame: AskFrame) -> Result<Part, Fault> {
+    fn of_brain(&mut self, frame: AskFrame) -> Result<(), Fault> {
         let AskFrame { leg, evidence, delta, model } = frame;
         let Some(delta) = delta else {
-            return Ok(Part::Note(match (leg, evidence) {
+            self.waiting.push_back(Part::Note(match (leg, evidence) {
                 (Some(leg), _) => json!({ "leg": leg }),
                 (None, evidence) => json!({ "evidence": evidence }),
             }));
+            return Ok(());
         };
         // Text that is sent cannot be taken back: another model would go on in the middle of a sentence.
         if let (Some(before), Some(now)) = (&self.speaker, &model)
@@ -117,13 +139,26 @@ impl Answering {
             return Err(Fault::new(FaultKind::WorkerLost, message));
         }
         self.speaker = model.or(self.speaker.take());
-        Ok(self.text(delta))
+        self.text(delta);
+        Ok(())
     }
 
-    fn text(&mut self, delta: String) -> Part {
+    fn of_model(&mut self, frame: ChatFrame) {
+        let ChatFrame { delta, reasoning_content, tool_calls } = frame;
+        self.waiting.extend(reasoning_content.map(Part::Thought));
+        self.text(delta);
+        if !tool_calls.is_empty() {
+            self.waiting.push_back(Part::Calls(tool_calls));
+        }
+    }
+
+    fn text(&mut self, delta: String) {
+        if delta.is_empty() {
+            return;
+        }
         if !std::mem::replace(&mut self.has_text, true) {
             self.doors.metrics.first_text(self.asked.name(), self.work.began);
         }
-        Part::Text(delta)
+        self.waiting.push_back(Part::Text(delta));
     }
 }

@@ -1,4 +1,4 @@
-//! How is a body read without one caller taking all the memory, or all the time of the one thread?
+//! How are large bodies read and written without one caller taking all the memory, or all the time of the one thread?
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -13,26 +13,52 @@ use crate::parameters::Parameters;
 /// Bodies up to this size are read on the runtime's own thread: well under half a millisecond. They need no room either.
 const SMALL: u64 = 64 * 1024;
 
+/// Room that a large body takes, and what is made of it, until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Gives back what is more than so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        if let Some(permit) = &mut self.0 {
+            drop(permit.split(permit.num_permits().saturating_sub(bytes.div_ceil(1024))));
+        }
+    }
+}
+
 /// Reads a request's parameters and makes what `read` makes of them. Large ones are read on a thread that may take its
-/// time.
+/// time. The room is to be kept for as long as what was read.
 ///
 /// # Errors
-/// Status 413 past the limit, 503 if too many large bodies are being read, and whatever `read` refuses.
+/// Status 413 past the limit, 503 if there are too many large bodies, 408 if it does not come in time, and whatever
+/// `read` refuses.
 pub(crate) async fn parameters<T: Send + 'static>(
     doors: &Doors,
     request: Request,
     read: impl FnOnce(Parameters) -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let _room = room(doors, request.headers())?;
-    let body = collect(request.into_body(), doors.config.max_body.as_u64()).await?;
+) -> Result<(T, Room), ApiError> {
+    let room = room(doors, request.headers())?;
+    let limit = doors.config.max_body.as_u64();
+    let body = in_time(doors, collect(request.into_body(), limit)).await?;
     let is_small = body.len() as u64 <= SMALL;
-    let work = move || Parameters::read(&body).and_then(read);
+    let read = aside(is_small, move || Parameters::read(&body).and_then(read)).await?;
+    Ok((read, room))
+}
+
+/// Does work here if it is small, else on a thread that may take its time.
+///
+/// # Errors
+/// Those of the work.
+pub(crate) async fn aside<T: Send + 'static>(
+    is_small: bool,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     if is_small {
         return work();
     }
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
-        Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the body was not read: {error}")))
+        Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("a large body was not done: {error}")))
     })
 }
 
@@ -40,7 +66,7 @@ pub(crate) async fn parameters<T: Send + 'static>(
 ///
 /// # Errors
 /// Status 413 if it is larger than one may be, 503 if there is no room now.
-pub(crate) fn room(doors: &Doors, headers: &HeaderMap) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+pub(crate) fn room(doors: &Doors, headers: &HeaderMap) -> Result<Room, ApiError> {
     let limit = doors.config.max_body.as_u64();
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // One that does not say may become as large as one may be.
@@ -49,14 +75,33 @@ pub(crate) fn room(doors: &Doors, headers: &HeaderMap) -> Result<Option<OwnedSem
         return Err(ApiError::too_large(format!("the body has {length} bytes, at most {limit} are taken")));
     }
     if length <= SMALL {
-        return Ok(None);
+        return Ok(Room::default());
     }
     let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
     let room = doors.room.clone().try_acquire_many_owned(kib);
-    room.map(Some).map_err(|_| {
-        let message = "too many large bodies are being read at this moment: again in a second";
+    room.map(|permit| Room(Some(permit))).map_err(|_| {
+        let message = "there are too many large bodies at this moment: again in a second";
         ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message, 1000)
     })
+}
+
+/// Waits for a body, as long as one may take: it has room all the while.
+///
+/// # Errors
+/// Status 408 after that, and those of the reading.
+pub(crate) async fn in_time<T>(
+    doors: &Doors,
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let limit = doors.config.body_timeout;
+    tokio::time::timeout(limit, reading)
+        .await
+        .unwrap_or_else(|_| Err(not_sent(&format!("it was not there within {}", humantime::format_duration(limit)))))
+}
+
+/// A body that did not come.
+pub(crate) fn not_sent(why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_not_sent", format!("the body did not come: {why}"))
 }
 
 async fn collect(body: Body, limit: u64) -> Result<Bytes, ApiError> {
@@ -66,8 +111,28 @@ async fn collect(body: Body, limit: u64) -> Result<Bytes, ApiError> {
         Err(error) if error.is::<LengthLimitError>() => {
             Err(ApiError::too_large(format!("the body has more than the {limit} bytes that are taken")))
         }
-        Err(error) => {
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_not_sent", format!("the body did not come: {error}")))
-        }
+        Err(error) => Err(not_sent(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn room_is_given_back_as_it_is_needed_no_more() {
+        let all = Arc::new(Semaphore::new(100));
+        let mut room = Room(all.clone().try_acquire_many_owned(80).ok());
+        room.shrink(200 * 1024);
+        assert_eq!(all.available_permits(), 20, "it has less already");
+        room.shrink(29 * 1024 + 1);
+        assert_eq!(all.available_permits(), 70);
+        drop(room);
+        assert_eq!(all.available_permits(), 100);
+        Room::default().shrink(0);
     }
 }

@@ -34,12 +34,19 @@ pub struct Config {
     pub ready: Option<Vec<Name>>,
     /// The largest body of a request. Default 64 MiB.
     pub max_body: ByteSize,
-    /// What large bodies of all requests together may take while they are read; one more is refused with status 503.
-    /// Default 512 MiB.
+    /// What large bodies of all requests together may take, from their first byte until what is in them has gone to the
+    /// bus, or is answered; one more is refused with status 503. Default 512 MiB.
     pub max_bodies: ByteSize,
+    /// Time for a body to come, all of it; then its request is refused with status 408. Default 2 minutes.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// A client that takes nothing of what it is sent for this long is let go. Default 1 minute.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
     /// Connections at the same time; one more waits to be taken. Default 4,096.
     pub max_connections: usize,
-    /// Hosts, `name` or `name:port`, that callbacks may go to although their addresses are private. Default: none.
+    /// Hosts, `name` or `name:port`, that callbacks may go to, and pictures be fetched from, although
+    /// their addresses are private. Default: none.
     pub allow: Vec<String>,
     /// Durable jobs.
     pub jobs: JobsConfig,
@@ -61,6 +68,8 @@ impl Default for Config {
             ready: None,
             max_body: ByteSize::mib(64),
             max_bodies: ByteSize::mib(512),
+            body_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(60),
             max_connections: 4096,
             allow: Vec::new(),
             jobs: JobsConfig::default(),

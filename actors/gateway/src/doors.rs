@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 
 use crate::Config;
 use crate::access::Access;
+use crate::console::Watch;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -26,6 +27,7 @@ pub(crate) type Shared = Arc<Doors>;
 pub(crate) struct Doors {
     pub(crate) bus: Bus,
     pub(crate) present: Present,
+    pub(crate) console: Watch,
     pub(crate) config: Config,
     pub(crate) access: Access,
     pub(crate) metrics: Metrics,
@@ -40,7 +42,7 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(bus: Bus, jobs: Jobs, config: Config, access: Access, present: Present) -> Self {
+    pub(crate) fn new(bus: Bus, jobs: Jobs, config: Config, access: Access, present: Present, console: Watch) -> Self {
         let room = config.max_bodies.max(config.max_body).as_u64().div_ceil(1024);
         Self {
             link: bus.watch_link(),
@@ -49,6 +51,7 @@ impl Doors {
             outbound: Outbound::new(&config.allow),
             jobs,
             present,
+            console,
             access,
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             config,

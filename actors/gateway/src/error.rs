@@ -1,6 +1,7 @@
 //! How does HTTP say that something failed? In OpenAI's shape, with the status that says the same.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use megabrain_schemas::{Fault, FaultKind};
 use serde_json::{Value, json};
@@ -63,6 +64,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
     }
 
+    /// There is no such place.
+    pub(crate) fn nothing_here(method: &Method, uri: &Uri) -> Self {
+        let path: String = uri.path().chars().take(80).collect();
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", format!("there is nothing at {method} {path}"))
+    }
+
     /// What failed, for a person.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -102,8 +109,7 @@ impl From<Fault> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = self.body().to_string();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         if let Some(milliseconds) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000).max(1)));

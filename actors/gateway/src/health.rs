@@ -1,25 +1,25 @@
 //! Is the brain alive, and can it be asked?
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
 use megabrain_schemas::{ModelState, Name};
 use serde_json::{Value, json};
 
 use crate::doors::{Doors, Shared};
 
 /// `GET /healthz`: the process lives and its doors are open.
-pub(crate) async fn alive() -> Response {
-    answer(StatusCode::OK, &json!({ "status": "alive" }))
+pub(crate) async fn alive() -> Json<Value> {
+    Json(json!({ "status": "alive" }))
 }
 
 /// `GET /readyz`: the bus, a router and the models that are needed are there; else it names those that are not.
-pub(crate) async fn ready(State(doors): State<Shared>) -> Response {
+pub(crate) async fn ready(State(doors): State<Shared>) -> (StatusCode, Json<Value>) {
     let missing = missing(&doors);
     if missing.is_empty() {
-        return answer(StatusCode::OK, &json!({ "status": "ready" }));
+        return (StatusCode::OK, Json(json!({ "status": "ready" })));
     }
-    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "missing": missing }))
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "missing": missing })))
 }
 
 fn missing(doors: &Doors) -> Vec<String> {
@@ -51,8 +51,4 @@ fn missing(doors: &Doors) -> Vec<String> {
 
 fn absent(model: &Name) -> String {
     format!("model {model}: not there")
-}
-
-fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

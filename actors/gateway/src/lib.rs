@@ -8,9 +8,11 @@
 
 mod access;
 mod admit;
+mod answer;
 mod answering;
 mod body;
 mod config;
+mod console;
 mod conversation;
 mod doors;
 mod encoded;

@@ -121,9 +121,9 @@ impl Metrics {
     }
 
     /// Notes the tokens of an answer.
-    pub(crate) fn tokens(&self, model: &Name, usage: Usage) {
+    pub(crate) fn tokens(&self, model: &str, usage: Usage) {
         let count = |kind, tokens: u32| {
-            self.tokens.get_or_create(&Tokens { model: model.to_string(), kind }).inc_by(u64::from(tokens));
+            self.tokens.get_or_create(&Tokens { model: model.to_owned(), kind }).inc_by(u64::from(tokens));
         };
         count("prompt", usage.prompt_tokens);
         count("completion", usage.completion_tokens);

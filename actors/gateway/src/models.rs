@@ -2,9 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
 use megabrain_bus::Target;
 use megabrain_schemas::{Capability, ChatRequest, EchoRequest, ModelState, Name, Presence};
 use serde_json::{Value, json};
@@ -21,6 +20,8 @@ pub(crate) const BRAIN: &str = "brain";
 pub(crate) enum Asked {
     /// The brain as a whole.
     Brain,
+    /// A model of the router's choice.
+    Anyone,
     /// This model.
     Model(Name),
     /// This actor without a model, which says back what it is told: for trials of clients.
@@ -31,7 +32,7 @@ impl Asked {
     /// Where a request for one capability goes; the brain's is the router's to pass on.
     pub(crate) fn target(&self) -> Target {
         match self {
-            Self::Brain => Target::Router,
+            Self::Brain | Self::Anyone => Target::Router,
             Self::Model(model) | Self::Echo(model) => Target::Model(model.clone()),
         }
     }
@@ -39,7 +40,7 @@ impl Asked {
     /// What it is counted under.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Brain => BRAIN,
+            Self::Brain | Self::Anyone => BRAIN,
             Self::Model(model) | Self::Echo(model) => model.as_str(),
         }
     }
@@ -105,16 +106,16 @@ impl Doors {
 }
 
 /// `GET /v1/models`
-pub(crate) async fn list(State(doors): State<Shared>) -> Response {
+pub(crate) async fn list(State(doors): State<Shared>) -> Json<Value> {
     let data: Vec<Value> = doors.listed().iter().map(|(id, instances)| describe(id, instances)).collect();
-    json_answer(&json!({ "object": "list", "data": data }))
+    Json(json!({ "object": "list", "data": data }))
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn one(State(doors): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
+pub(crate) async fn one(State(doors): State<Shared>, Id(id): Id) -> Result<Json<Value>, ApiError> {
     let listed = doors.listed();
     let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
-    Ok(json_answer(&describe(&found.0, &found.1)))
+    Ok(Json(describe(&found.0, &found.1)))
 }
 
 /// One model as OpenAI's clients know it, and beside that what it does and how it is.
@@ -138,9 +139,4 @@ fn started() -> u64 {
 /// Unix seconds.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A body of JSON.
-pub(crate) fn json_answer(body: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

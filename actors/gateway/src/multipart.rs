@@ -5,7 +5,7 @@ use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest as _, Request};
 use axum::http::StatusCode;
 
-use crate::body;
+use crate::body::{self, Room};
 use crate::doors::Shared;
 use crate::error::ApiError;
 
@@ -27,17 +27,24 @@ pub(crate) struct Upload {
 }
 
 impl Form {
-    /// Reads a form whose file is the field `file`.
+    /// Reads a form whose file is the field `file`. The room is to be kept for as long as the form.
     ///
     /// # Errors
-    /// It is none, is larger than a body may be, or has two files.
-    pub(crate) async fn read(doors: &Shared, request: Request) -> Result<Self, ApiError> {
-        let _room = body::room(doors, request.headers())?;
+    /// It is none, is larger than a body may be, does not come in time, or has two files.
+    pub(crate) async fn read(doors: &Shared, request: Request) -> Result<(Self, Room), ApiError> {
+        let room = body::room(doors, request.headers())?;
+        let form = body::in_time(doors, Self::receive(doors, request)).await?;
+        Ok((form, room))
+    }
+
+    async fn receive(doors: &Shared, request: Request) -> Result<Self, ApiError> {
         let limit = doors.config.max_body.as_u64();
         let wrong = |error: MultipartError| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 ApiError::too_large(format!("the body has more than the {limit} bytes that are taken"))
             }
+            // Not the form is wrong then, but what it came by.
+            StatusCode::INTERNAL_SERVER_ERROR => body::not_sent(&error),
             _ => ApiError::invalid(format!("the form cannot be read: {}", error.body_text())),
         };
         let mut parts = Multipart::from_request(request, doors)

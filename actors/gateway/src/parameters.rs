@@ -1,6 +1,7 @@
 //! Which parameters does a request have, and are all of them understood? One that is not is refused by name.
 
 use axum::http::StatusCode;
+use megabrain_schemas::ChatRequest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -87,6 +88,26 @@ impl Parameters {
         Ok(self.take::<i64>("seed")?.map(fold))
     }
 
+    /// How tokens are chosen, as far as every door says it in the same words.
+    ///
+    /// # Errors
+    /// One of them is no number.
+    pub(crate) fn take_sampling(&mut self) -> Result<ChatRequest, ApiError> {
+        Ok(ChatRequest {
+            temperature: self.take("temperature")?,
+            top_p: self.take("top_p")?,
+            top_k: self.take("top_k")?,
+            min_p: self.take("min_p")?,
+            // What changes nothing is left out: it need not keep a question from the brain.
+            presence_penalty: self.take("presence_penalty")?.filter(|penalty| *penalty != 0.0),
+            frequency_penalty: self.take("frequency_penalty")?.filter(|penalty| *penalty != 0.0),
+            repeat_penalty: self.take("repeat_penalty")?.filter(|penalty| *penalty != 1.0),
+            logit_bias: self.take("logit_bias")?.unwrap_or_default(),
+            seed: self.take_seed()?,
+            ..ChatRequest::default()
+        })
+    }
+
     /// Nothing may be left that changes the answer.
     ///
     /// # Errors
@@ -124,6 +145,12 @@ fn is_same(value: &Value, text: &str) -> bool {
 
 fn short(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
+}
+
+/// What a door makes of a body, or the message that refuses it.
+#[cfg(test)]
+pub(crate) fn read_text<T>(body: &str, read: fn(Parameters) -> Result<T, ApiError>) -> Result<T, String> {
+    Parameters::read(body.as_bytes()).and_then(read).map_err(|error| error.message().to_owned())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::access::Scope;
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::openapi::{self, Operation};
-use crate::{admit, health, jobs, metrics, models, ollama, openai};
+use crate::{admit, console, health, jobs, metrics, models, ollama, openai};
 
 /// A body that does not go on for this long is given up.
 const BODY: Duration = Duration::from_secs(30);
@@ -83,7 +83,7 @@ fn door<T: 'static>(
 
 /// All doors, with everything that a request passes on its way to one.
 pub(crate) fn routes(shared: Shared) -> Router {
-    let all = doors().into_iter().fold(Router::new(), |all, Door { scope, path, answering, .. }| {
+    let all = doors().into_iter().fold(console::routes(), |all, Door { scope, path, answering, .. }| {
         let one = Router::new().route(path, answering);
         all.merge(match scope {
             None => one,
@@ -101,6 +101,7 @@ pub(crate) fn routes(shared: Shared) -> Router {
         .layer(from_fn(ollama::with_plain_errors))
         .layer(from_fn_with_state(shared.clone(), admit::count))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(admit::name_work))
         .layer(map_response(plain_content))
         .with_state(shared)
 }
@@ -116,8 +117,7 @@ fn allowing(origins: &[HeaderValue]) -> CorsLayer {
 }
 
 async fn nothing_here(method: Method, uri: Uri) -> ApiError {
-    let path: String = uri.path().chars().take(80).collect();
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_url", format!("there is nothing at {method} {path}"))
+    ApiError::nothing_here(&method, &uri)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

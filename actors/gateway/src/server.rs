@@ -14,8 +14,10 @@ use megabrain_schemas::Fault;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::access::Access;
+use crate::console::Watch;
 use crate::doors::Doors;
 use crate::jobs::Jobs;
 use crate::present::Present;
@@ -27,6 +29,7 @@ const HEAD: Duration = Duration::from_secs(30);
 /// The doors of one node, open. Dropping it closes them at once.
 pub struct Gateway {
     address: SocketAddr,
+    console: Watch,
     stop: Option<oneshot::Sender<Duration>>,
     serving: JoinHandle<()>,
     /// Jobs are done as long as the doors are open.
@@ -66,13 +69,15 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let places = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let present = Present::listen(&bus).await?;
+        let console = Watch::listen(&bus).await?;
+        let write_timeout = config.write_timeout;
         let jobs = Jobs::new(keeper, config.jobs.clone());
-        let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present));
+        let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present, console.clone()));
         let working = tokio::spawn(jobs.work(doors.outbound.clone()));
         let app = routes::routes(doors);
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, app, places, stopped));
-        Ok(Self { address, stop: Some(stop), serving, working })
+        let serving = tokio::spawn(serve(listener, Served { app, write_timeout }, places, stopped));
+        Ok(Self { address, console, stop: Some(stop), serving, working })
     }
 
     /// Where it listens.
@@ -84,6 +89,8 @@ impl Gateway {
     pub async fn stop(mut self, limit: Duration) {
         // What a model still answers is found in the journal by whoever goes on.
         self.working.abort();
+        // A feed has no end of its own to wait for.
+        self.console.close();
         if let Some(stop) = self.stop.take() {
             // It has ended already if nobody hears that.
             let _ = stop.send(limit);
@@ -101,7 +108,19 @@ impl Drop for Gateway {
     }
 }
 
-async fn serve(mut listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stop: oneshot::Receiver<Duration>) {
+/// What every connection has, and how.
+#[derive(Clone)]
+struct Served {
+    app: Router,
+    write_timeout: Duration,
+}
+
+async fn serve(
+    mut listener: TcpListener,
+    served: Served,
+    places: Arc<Semaphore>,
+    mut stop: oneshot::Receiver<Duration>,
+) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let limit = loop {
@@ -110,7 +129,7 @@ async fn serve(mut listener: TcpListener, app: Router, places: Arc<Semaphore>, m
             limit = &mut stop => break limit.unwrap_or_default(),
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&mut listener, &places) => {
-                connections.spawn(attend(stream, place, app.clone(), graceful.watcher()));
+                connections.spawn(attend(stream, place, served.clone(), graceful.watcher()));
             }
         }
     };
@@ -130,13 +149,16 @@ async fn accept(listener: &mut TcpListener, places: &Arc<Semaphore>) -> (TcpStre
     (stream, place)
 }
 
-async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, app: Router, watcher: Watcher) {
+async fn attend(stream: TcpStream, place: Option<OwnedSemaphorePermit>, served: Served, watcher: Watcher) {
     // A stream of small frames: each goes out when it comes.
     let _ = stream.set_nodelay(true);
+    // Whoever takes nothing holds place and work for no longer than this.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(served.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(served.app));
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

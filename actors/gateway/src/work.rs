@@ -3,13 +3,30 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use megabrain_bus::{Call, Meta, trace};
 use megabrain_schemas::{Codec, Name, headers};
 
 use crate::doors::Shared;
 use crate::error::ApiError;
+
+/// What a request's work is called, whether it comes to a route or not.
+#[derive(Clone)]
+pub(crate) struct WorkName(Name);
+
+impl WorkName {
+    /// The name that a request gives its work, or a new one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(headers::WORK).and_then(|name| Name::new(name.to_str().ok()?).ok());
+        Self(given.unwrap_or_else(|| Meta::new().work))
+    }
+
+    /// It as a header's value.
+    pub(crate) fn value(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.0.as_str()).ok()
+    }
+}
 
 /// What a request says beside its body. While it lives, so does the request's span.
 pub(crate) struct Work {
@@ -26,6 +43,8 @@ impl FromRequestParts<Shared> for Work {
         let mut meta = Meta::new();
         if let Some(work) = text(&parts.headers, headers::WORK)? {
             meta.work = Name::new(work).map_err(|error| wrong(headers::WORK, &error))?;
+        } else if let Some(WorkName(work)) = parts.extensions.get() {
+            meta.work = work.clone();
         }
         let time = match text(&parts.headers, headers::DEADLINE_MS)? {
             Some(milliseconds) => {
@@ -57,11 +76,6 @@ impl Work {
     /// An id as OpenAI has them: `chatcmpl-01K…`.
     pub(crate) fn id(&self, prefix: &str) -> String {
         format!("{prefix}-{}", self.meta.work)
-    }
-
-    /// The headers that name the work in an answer, so that a person finds it in logs and traces.
-    pub(crate) fn headers(&self) -> [(&'static str, String); 2] {
-        ["x-request-id", "megabrain-work"].map(|name| (name, self.meta.work.to_string()))
     }
 }
 

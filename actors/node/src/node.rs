@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use megabrain_bus::Bus;
@@ -405,6 +405,10 @@ pub fn actor_program(actor: &Name) -> Result<PathBuf, std::io::Error> {
 /// Tells the node's presence once a second: `about`, and what changes.
 async fn tell_presence(bus: Bus, node: Name, about: NodePresence, asks: OpenAsks) {
     let began = Instant::now();
+    // A card's driver may take seconds to wake up.
+    let cards = Arc::new(OnceLock::new());
+    let listing = cards.clone();
+    tokio::spawn(async move { listing.set(crate::check::cards().await) });
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
         beat.tick().await;
@@ -415,6 +419,7 @@ async fn tell_presence(bus: Bus, node: Name, about: NodePresence, asks: OpenAsks
             memory_available_bytes: ram.available,
             resident_bytes: megabrain_runtime::resident_bytes(),
             up_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            cards: cards.get().cloned().unwrap_or_default(),
             ..about.clone()
         };
         bus.tell(event::NODE, &node, &presence);

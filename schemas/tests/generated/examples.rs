@@ -466,7 +466,11 @@ fn telling() -> Made<Vec<MessageType>> {
         memory_available_bytes: 68_719_476_736,
         resident_bytes: 41_943_040,
         up_ms: 86_400_000,
-        ..NodePresence::default()
+        cards: vec![Card {
+            name: "cuda0".into(),
+            description: "NVIDIA RTX PRO 6000 Blackwell".into(),
+            memory_bytes: 102_641_958_912,
+        }],
     };
     let report = WorkReport { model: name("fast"), taken: vec![u64::MAX, 81_985_529_216_486_895], finished: vec![1] };
     let shares = CoreShares { threads: BTreeMap::from([(name("deep"), 12), (name("fast"), 4)]) };

@@ -32,7 +32,7 @@ pub(crate) async fn submit(
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let call = body::parameters(&doors, request, JobCall::read).await?;
+    let (call, _room) = body::parameters(&doors, request, JobCall::read).await?;
     doors.access.check_scope(&headers, scope_of(&call.capability))?;
     let callback = check_callback(&doors, &call).await?;
     let keep = doors.jobs.keep().await?;
@@ -76,7 +76,7 @@ pub(crate) async fn submit(
         record = keep.change(&id, accept).await?.0;
     }
     let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
-    Ok((StatusCode::ACCEPTED, work.headers(), location, Json(record.public(&id, None))).into_response())
+    Ok((StatusCode::ACCEPTED, location, Json(record.public(&id, None))).into_response())
 }
 
 /// `GET /v1/jobs/{id}`: how a job is, and its answer.

@@ -1,13 +1,11 @@
 //! The door `/v1/jobs/{id}/events`: what a job's models said and how its status changed, from any number on, and then live.
 
-use std::convert::Infallible;
-
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures::stream;
 use megabrain_bus::{Follower, JournalEntry};
 use megabrain_schemas::{Codec, subject};
@@ -19,7 +17,7 @@ use crate::access::Owner;
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::path::Id;
-use crate::stream::{SILENCE, UNGATHERED};
+use crate::stream::server_sent;
 
 /// Where to begin.
 #[derive(Deserialize)]
@@ -58,10 +56,9 @@ pub(crate) async fn events(
         let mut follower: Follower = follower?;
         let entry = follower.next().await;
         let follower = (!is_end(&entry)).then_some(follower);
-        Some((Ok::<_, Infallible>(event(&entry)), follower))
+        Some((event(&entry), follower))
     });
-    let alive = KeepAlive::new().interval(SILENCE).text("still at work");
-    Ok((UNGATHERED, Sse::new(events).keep_alive(alive)).into_response())
+    Ok(server_sent(events))
 }
 
 fn is_status(entry: &JournalEntry) -> bool {

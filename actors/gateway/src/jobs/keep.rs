@@ -17,6 +17,9 @@ const JOURNAL: &str = "mb_job_journal";
 /// Everything that a record may take of what answers may.
 const RECORDS_SHARE: u64 = 8;
 
+/// Answers larger than this are read on a thread that may take its time.
+const LARGE: usize = 64 * 1024;
+
 /// Where jobs are kept. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Keep {
@@ -95,8 +98,15 @@ impl Keep {
         let Some(seq) = record.answer else { return Ok(None) };
         let gone = || Fault::new(FaultKind::NotFound, "the answer is kept no longer");
         let entry = self.journal.read(seq).await?.ok_or_else(gone)?;
-        let read = Codec::detect(None, &entry.payload).and_then(|codec| codec.decode(&entry.payload));
-        read.map(Some).map_err(|error| Fault::engine(format!("the answer cannot be read: {error}")))
+        // The node has one thread.
+        let is_large = entry.payload.len() > LARGE;
+        let read = move || Codec::detect(None, &entry.payload).and_then(|codec| codec.decode::<Value>(&entry.payload));
+        let read = if is_large {
+            tokio::task::spawn_blocking(read).await.map_err(|error| unreadable(&error))?
+        } else {
+            read()
+        };
+        read.map(Some).map_err(|error| unreadable(&error))
     }
 
     /// The job that a client's own key stands for: this one, if the key is new.
@@ -109,6 +119,10 @@ impl Keep {
         }
         Ok(self.records.get(key).await?.map_or(claim, |(claim, _)| claim))
     }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Fault {
+    Fault::engine(format!("the answer cannot be read: {error}"))
 }
 
 fn key(id: &Name) -> String {

@@ -1,14 +1,15 @@
 //! How is a conversation's next message streamed? In chunks of its text, the last ones with why it ended and its usage.
 
 use axum::response::sse::Event;
+use megabrain_schemas::ToolCallDelta;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conversation::Answer;
+use crate::answer::Answer;
 use crate::error::ApiError;
 use crate::models::now;
 use crate::openai;
-use crate::stream::{Script, comment, event};
+use crate::stream::{Script, event};
 
 /// One streamed `chat.completion`.
 pub(super) struct ChatStream {
@@ -47,6 +48,10 @@ struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCallDelta>,
 }
 
 impl ChatStream {
@@ -70,11 +75,19 @@ impl Script for ChatStream {
     type Line = Event;
 
     fn begin(&mut self) -> Vec<Event> {
-        vec![self.chunk(Delta { role: Some("assistant"), content: Some("") }, None, None)]
+        vec![self.chunk(Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }, None, None)]
+    }
+
+    fn thought(&mut self, thought: &str) -> Vec<Event> {
+        vec![self.chunk(Delta { reasoning_content: Some(thought), ..Delta::default() }, None, None)]
     }
 
     fn text(&mut self, text: &str) -> Vec<Event> {
         vec![self.chunk(Delta { content: Some(text), ..Delta::default() }, None, None)]
+    }
+
+    fn calls(&mut self, tool_calls: Vec<ToolCallDelta>) -> Vec<Event> {
+        vec![self.chunk(Delta { tool_calls, ..Delta::default() }, None, None)]
     }
 
     fn note(&mut self, note: Value) -> Vec<Event> {
@@ -93,10 +106,6 @@ impl Script for ChatStream {
 
     fn fail(&mut self, error: ApiError) -> Vec<Event> {
         vec![event(&error.body()), done()]
-    }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
     }
 }
 

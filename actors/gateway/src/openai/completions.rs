@@ -1,15 +1,17 @@
 //! `POST /v1/completions`: what follows on a text? The older door: its prompt is put to the model as a user's message.
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
-use megabrain_schemas::Message;
+use megabrain_schemas::{Message, ToolCallDelta};
 use serde_json::{Value, json};
 
-use crate::conversation::{Answer, Conversation, answering};
+use crate::answer::Answer;
+use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::models::{json_answer, now};
+use crate::models::now;
 use crate::parameters::{Harmless, OneOrMany, Parameters};
 use crate::stream::{Script, comment, event, events};
 use crate::work::Work;
@@ -20,15 +22,7 @@ use super::chat_stream::done;
 
 const HARMLESS: Harmless = Harmless {
     any: &["user"],
-    only: &[
-        ("n", &["1"]),
-        ("best_of", &["1"]),
-        ("echo", &["false"]),
-        ("suffix", &["\"\""]),
-        ("frequency_penalty", &["0"]),
-        ("presence_penalty", &["0"]),
-        ("logit_bias", &["{}"]),
-    ],
+    only: &[("n", &["1"]), ("best_of", &["1"]), ("echo", &["false"]), ("suffix", &["\"\""])],
 };
 
 struct CompletionCall {
@@ -63,21 +57,21 @@ pub(crate) async fn completions(
     work: Work,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let call = body::parameters(&doors, request, CompletionCall::read).await?;
+    let (call, room) = body::parameters(&doors, request, CompletionCall::read).await?;
     let asked = doors.speaker(&call.model)?;
     let mut script =
         CompletionStream { id: work.id("cmpl"), model: call.model, created: now(), include_usage: call.include_usage };
     if call.stream {
-        let answering = answering(&doors, asked, call.conversation, work).await?;
+        let answering = answering(&doors, asked, call.conversation, room, work).await?;
         return Ok(events(answering, script));
     }
     script.include_usage = false;
-    let answer = doors.answer(&asked, call.conversation, &work).await?;
+    let answer = doors.answer(asked, call.conversation, room, &work).await?;
     let mut reply = script.completion(&answer.text, Some(answer.finish_reason()));
     if let Some(fields) = reply.as_object_mut() {
         fields.insert("usage".into(), openai::usage(answer.usage));
     }
-    Ok((work.headers(), json_answer(&reply)).into_response())
+    Ok(Json(reply).into_response())
 }
 
 /// One streamed `text_completion`.
@@ -113,8 +107,18 @@ impl Script for CompletionStream {
         vec![comment()]
     }
 
+    fn thought(&mut self, _: &str) -> Vec<Event> {
+        // This door has no place for it.
+        vec![comment()]
+    }
+
     fn text(&mut self, text: &str) -> Vec<Event> {
         vec![event(&self.completion(text, None))]
+    }
+
+    fn calls(&mut self, _: Vec<ToolCallDelta>) -> Vec<Event> {
+        // Nobody calls what was not given.
+        Vec::new()
     }
 
     fn note(&mut self, _: Value) -> Vec<Event> {
@@ -133,10 +137,6 @@ impl Script for CompletionStream {
     fn fail(&mut self, error: ApiError) -> Vec<Event> {
         vec![event(&error.body()), done()]
     }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
-    }
 }
 
 #[cfg(test)]
@@ -146,7 +146,6 @@ mod tests {
 
     #[test]
     fn the_document_tells_its_parameters() {
-        let coming = ["top_k", "min_p", "repeat_penalty"];
-        tells_all("/v1/completions", r#"{"model":"fast","prompt":"Hi"}"#, CompletionCall::read, &[], &coming);
+        tells_all("/v1/completions", r#"{"model":"fast","prompt":"Hi"}"#, CompletionCall::read, &[], &[]);
     }
 }

@@ -1,7 +1,8 @@
-//! What is in OpenAI's messages? Text, and beside it pictures, sound and files.
+//! What is in OpenAI's messages? Text, calls of tools and what came of them, and beside that pictures, sound and files.
 
-use megabrain_schemas::{Message, Role};
+use megabrain_schemas::{Message, Role, ToolCall};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::conversation::Turn;
@@ -40,54 +41,64 @@ struct File {
 }
 
 /// What a message may have beside `role` and `content`, and that says nothing more to a model.
-const HARMLESS: [&str; 5] = ["name", "refusal", "annotations", "audio", "reasoning_content"];
+const HARMLESS: [&str; 4] = ["name", "refusal", "annotations", "audio"];
 
-/// Reads `messages`.
+/// Reads messages, which the parameter `name` has.
 ///
 /// # Errors
 /// The message and the part of it that cannot be understood, by their numbers.
-pub(crate) fn read(messages: Vec<Map<String, Value>>) -> Result<Vec<Turn>, ApiError> {
-    let one = |(index, message)| {
-        one(message).map_err(|error| ApiError::parameter("messages", format!("`messages[{index}]`{error}")))
-    };
+pub(crate) fn read(name: &str, messages: Vec<Map<String, Value>>) -> Result<Vec<Turn>, ApiError> {
+    let one =
+        |(index, message)| one(message).map_err(|error| ApiError::parameter(name, format!("`{name}[{index}]{error}")));
     messages.into_iter().enumerate().map(one).collect()
 }
 
 fn one(mut message: Map<String, Value>) -> Result<Turn, String> {
     let role = match message.remove("role") {
         Some(Value::String(role)) => role,
-        _ => return Err(": `role` is missing".into()),
+        _ => return Err("`: `role` is missing".into()),
     };
     let role = match role.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        "tool" | "function" => return Err(format!(": role {role:?}: tools are not known to this brain yet")),
-        _ => return Err(format!(": role {role:?}: expected system, developer, user or assistant")),
+        "tool" => Role::Tool,
+        _ => return Err(format!("`: role {role:?}: expected system, developer, user, assistant or tool")),
     };
     let content = message.remove("content").unwrap_or_default();
+    let reasoning_content = take(&mut message, "reasoning_content")?;
+    let tool_calls: Vec<ToolCall> = take(&mut message, "tool_calls")?.unwrap_or_default();
+    let tool_call_id = take(&mut message, "tool_call_id")?;
     let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     let unknown = message.iter().find(|(name, value)| !HARMLESS.contains(&name.as_str()) && !is_empty(value));
     if let Some((name, _)) = unknown {
-        return Err(format!(": `{name}` is not known to this brain: leave it out"));
+        return Err(format!("`: `{name}` is not known to this brain: leave it out"));
     }
     let mut attached = Vec::new();
     let content = match content {
         Value::Null => String::new(),
         Value::String(text) => text,
         Value::Array(parts) => together(parts, &mut attached)?,
-        _ => return Err("`.content`: expected a text or a list of parts".into()),
+        _ => return Err(".content`: expected a text or a list of parts".into()),
     };
     if role != Role::User && !attached.is_empty() {
-        return Err(": only the user's messages may have pictures, sound and files".into());
+        return Err("`: only the user's messages may have pictures, sound and files".into());
     }
-    Ok(Turn { message: Message::new(role, content), attached })
+    Ok(Turn {
+        message: Message { reasoning_content, tool_calls, tool_call_id, ..Message::new(role, content) },
+        attached,
+    })
+}
+
+fn take<T: DeserializeOwned>(message: &mut Map<String, Value>, name: &str) -> Result<Option<T>, String> {
+    let value = message.remove(name).unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| format!(".{name}`: {error}"))
 }
 
 fn together(parts: Vec<Value>, attached: &mut Vec<Attached>) -> Result<String, String> {
     let mut texts = Vec::new();
     for (index, part) in parts.into_iter().enumerate() {
-        let wrong = |error: String| format!("`.content[{index}]`: {error}");
+        let wrong = |error: String| format!(".content[{index}]`: {error}");
         match serde_json::from_value(part).map_err(|error| wrong(error.to_string()))? {
             Part::Text { text } | Part::Refusal { refusal: text } => texts.push(text),
             Part::ImageUrl { image_url: Url::Plain(url) | Url::Object { url } } => {
@@ -123,7 +134,7 @@ mod tests {
     use super::*;
 
     fn read_json(messages: &str) -> Result<Vec<Turn>, String> {
-        read(serde_json::from_str(messages).unwrap()).map_err(|error| error.message().to_owned())
+        read("messages", serde_json::from_str(messages).unwrap()).map_err(|error| error.message().to_owned())
     }
 
     #[test]
@@ -144,17 +155,39 @@ mod tests {
     }
 
     #[test]
+    fn calls_and_what_came_of_them_are_messages_too() {
+        let turns = read_json(
+            r#"[{"role":"assistant","content":null,"reasoning_content":"Where is it?","tool_calls":[{"id":"call_1",
+                    "type":"function","function":{"name":"get_weather","arguments":"{\"city\":\"Paris\"}"}}]},
+                {"role":"tool","tool_call_id":"call_1","content":[{"type":"text","text":"31"}]}]"#,
+        )
+        .unwrap();
+        let call = ToolCall::function("call_1", "get_weather", r#"{"city":"Paris"}"#);
+        let asked = Message {
+            reasoning_content: Some("Where is it?".into()),
+            tool_calls: vec![call],
+            ..Message::assistant("")
+        };
+        assert_eq!([&turns[0].message, &turns[1].message], [&asked, &Message::tool("call_1", "31")]);
+    }
+
+    #[test]
     fn what_is_not_understood_is_named_with_its_place() {
         for (messages, told) in [
             (r#"[{"content":"x"}]"#, "messages[0]`: `role`"),
-            (r#"[{"role":"user","content":"x"},{"role":"tool","content":"x"}]"#, "messages[1]`: role \"tool\""),
-            (r#"[{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}]"#, "`tool_calls`"),
+            (r#"[{"role":"user","content":"x"},{"role":"function","content":"x"}]"#, "messages[1]`: role \"function\""),
+            (
+                r#"[{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}]"#,
+                "messages[0].tool_calls`: missing field `function`",
+            ),
+            (r#"[{"role":"assistant","content":"","function_call":{"name":"f"}}]"#, "`function_call`"),
+            (r#"[{"role":"tool","content":"","tool_call_id":7}]"#, "messages[0].tool_call_id`"),
             (
                 r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"song"}]}]"#,
                 "content[1]`: unknown variant `song`",
             ),
             (
-                r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x/y.png"}}]}]"#,
+                r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///y.png"}}]}]"#,
                 "not fetched",
             ),
             (

@@ -1,6 +1,6 @@
-//! What is in the `input` of a response? The same messages as of a chat, in other words.
+//! What is in the `input` of a response? The same as in the messages of a chat, taken apart into items.
 
-use megabrain_schemas::{Message, Role};
+use megabrain_schemas::{Message, Role, ToolCall};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::openai;
 use crate::parameters::{Harmless, Parameters};
 
-use super::messages;
+use super::{messages, tools};
 
 const HARMLESS: Harmless = Harmless {
     any: &[
@@ -20,13 +20,10 @@ const HARMLESS: Harmless = Harmless {
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
-        "parallel_tool_calls",
+        // Those of tools that are built in, of which there are none.
         "max_tool_calls",
     ],
     only: &[
-        ("text", &["{}", "{\"format\":{\"type\":\"text\"}}", "{\"verbosity\":\"medium\"}", TEXT_AND_VERBOSITY]),
-        ("tools", &["[]"]),
-        ("tool_choice", &["\"none\"", "\"auto\""]),
         ("include", &["[]"]),
         ("background", &["false"]),
         ("truncation", &["\"disabled\""]),
@@ -35,7 +32,6 @@ const HARMLESS: Harmless = Harmless {
         ("stream_options", &["{}", "{\"include_obfuscation\":false}", "{\"include_obfuscation\":true}"]),
     ],
 };
-const TEXT_AND_VERBOSITY: &str = "{\"format\":{\"type\":\"text\"},\"verbosity\":\"medium\"}";
 
 /// What is asked for.
 pub(super) struct ResponseCall {
@@ -62,7 +58,7 @@ impl ResponseCall {
             Input::Items(items) => items,
         };
         let items = items.into_iter().enumerate().map(|(index, item)| as_message(index, item));
-        let mut turns = messages::read(items.collect::<Result<_, _>>()?).map_err(|error| error.about("input"))?;
+        let mut turns = joined(messages::read("input", items.collect::<Result<_, _>>()?)?);
         if turns.is_empty() {
             return Err(ApiError::parameter("input", "`input` is empty"));
         }
@@ -70,32 +66,108 @@ impl ResponseCall {
         if let Some(content) = instructions.clone() {
             turns.insert(0, Turn::from(Message::new(Role::System, content)));
         }
-        let settings = openai::settings(&mut parameters, &["max_output_tokens"])?;
+        let mut settings = openai::settings(&mut parameters, &["max_output_tokens"])?;
+        tools::of_response(&mut parameters, &mut settings)?;
         let stream = parameters.take("stream")?.unwrap_or(false);
         parameters.finish(&HARMLESS)?;
         Ok(Self { model, instructions, conversation: Conversation { turns, settings }, stream })
     }
 }
 
-/// An item as a chat has it.
+/// An item that is no message.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Item {
+    FunctionCall {
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
+    FunctionCallOutput {
+        call_id: String,
+        output: Value,
+    },
+    Reasoning {
+        #[serde(default)]
+        summary: Vec<Thought>,
+        #[serde(default)]
+        content: Vec<Thought>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Thought {
+    SummaryText { text: String },
+    ReasoningText { text: String },
+}
+
+/// An item as a message of a chat.
 fn as_message(index: usize, mut item: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    match item.remove("type").as_ref().and_then(Value::as_str) {
-        None | Some("message") => {}
-        Some(other) => {
-            let other: String = other.chars().take(40).collect();
-            return Err(ApiError::parameter(
-                "input",
-                format!("`input[{index}]`: {other:?} is not known to this brain yet"),
-            ));
+    item.retain(|name, value| !["id", "status"].contains(&name.as_str()) && !value.is_null());
+    let mut message = match item.get("type").and_then(Value::as_str) {
+        None | Some("message") => {
+            item.remove("type");
+            item
         }
-    }
-    for ours in ["id", "status"] {
-        item.remove(ours);
-    }
-    if let Some(Value::Array(parts)) = item.get_mut("content") {
+        Some(_) => serde_json::from_value(item.into())
+            .map(Item::into_message)
+            .map_err(|error| ApiError::parameter("input", format!("`input[{index}]`: {error}")))?,
+    };
+    if let Some(Value::Array(parts)) = message.get_mut("content") {
         parts.iter_mut().filter_map(Value::as_object_mut).for_each(rename);
     }
-    Ok(item)
+    Ok(message)
+}
+
+impl Item {
+    fn into_message(self) -> Map<String, Value> {
+        let fields = match self {
+            Self::FunctionCall { call_id, name, arguments } => {
+                let call = ToolCall::function(call_id, name, arguments);
+                [("role", json!("assistant")), ("tool_calls", json!([call]))].to_vec()
+            }
+            Self::FunctionCallOutput { call_id, output } => {
+                [("role", json!("tool")), ("tool_call_id", json!(call_id)), ("content", output)].to_vec()
+            }
+            Self::Reasoning { summary, content } => {
+                let thoughts = if content.is_empty() { summary } else { content };
+                let texts = thoughts.into_iter().map(|thought| match thought {
+                    Thought::SummaryText { text } | Thought::ReasoningText { text } => text,
+                });
+                let thought = texts.collect::<Vec<_>>().join("\n");
+                [("role", json!("assistant")), ("reasoning_content", json!(thought))].to_vec()
+            }
+        };
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// What a model did at once as one message: here, its thoughts, its words and each of its calls are items of their own.
+fn joined(turns: Vec<Turn>) -> Vec<Turn> {
+    let mut joined: Vec<Turn> = Vec::with_capacity(turns.len());
+    for turn in turns {
+        match joined.last_mut().filter(|last| is_one_message(&last.message, &turn.message)) {
+            Some(last) => join(&mut last.message, turn.message),
+            None => joined.push(turn),
+        }
+    }
+    joined
+}
+
+fn is_one_message(before: &Message, next: &Message) -> bool {
+    let only_thinks = before.content.is_empty() && before.tool_calls.is_empty();
+    let only_calls = next.content.is_empty() && next.reasoning_content.is_none();
+    before.role == Role::Assistant && next.role == Role::Assistant && (only_thinks || only_calls)
+}
+
+fn join(before: &mut Message, next: Message) {
+    before.content.push_str(&next.content);
+    before.tool_calls.extend(next.tool_calls);
+    if let Some(thought) = next.reasoning_content {
+        let earlier = before.reasoning_content.take().map(|earlier| format!("{earlier}\n"));
+        before.reasoning_content = Some(earlier.unwrap_or_default() + &thought);
+    }
 }
 
 /// A part as a chat has it.
@@ -117,16 +189,16 @@ fn rename(part: &mut Map<String, Value>) {
 mod tests {
     use super::*;
     use crate::openapi::telling::tells_all;
+    use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<ResponseCall, String> {
-        Parameters::read(body.as_bytes()).and_then(ResponseCall::read).map_err(|error| error.message().to_owned())
+        read_text(body, ResponseCall::read)
     }
 
     #[test]
     fn the_document_tells_its_parameters() {
         let body = r#"{"model":"fast","input":"Hi"}"#;
-        let coming = ["top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty", "logit_bias"];
-        tells_all("/v1/responses", body, ResponseCall::read, &[], &coming);
+        tells_all("/v1/responses", body, ResponseCall::read, &[], &[]);
     }
 
     #[test]
@@ -159,13 +231,47 @@ mod tests {
     }
 
     #[test]
+    fn thoughts_words_and_calls_of_one_answer_are_one_message() {
+        let call = read(
+            r#"{"model":"fast","input":[
+                {"role":"user","content":"Paris and Rome?"},
+                {"type":"reasoning","id":"rs_1","summary":[],"content":[{"type":"reasoning_text","text":"Two cities."}],"encrypted_content":null},
+                {"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"I look."}]},
+                {"type":"function_call","id":"fc_1","status":"completed","call_id":"1","name":"get","arguments":"{\"city\":\"Paris\"}"},
+                {"type":"function_call","id":"fc_2","status":"completed","call_id":"2","name":"get","arguments":"{\"city\":\"Rome\"}"},
+                {"type":"function_call_output","call_id":"1","output":"31"},
+                {"type":"function_call_output","call_id":"2","output":[{"type":"input_text","text":"33"}]},
+                {"type":"function_call","call_id":"3","name":"get","arguments":"{}"}],
+                "tools":[{"type":"function","name":"get"}],"tool_choice":"required"}"#,
+        );
+        let turns = call.unwrap().conversation.turns;
+        let messages: Vec<&Message> = turns.iter().map(|turn| &turn.message).collect();
+        let get = |id: &str, arguments: &str| ToolCall::function(id, "get", arguments);
+        let first = Message {
+            reasoning_content: Some("Two cities.".into()),
+            tool_calls: vec![get("1", r#"{"city":"Paris"}"#), get("2", r#"{"city":"Rome"}"#)],
+            ..Message::assistant("I look.")
+        };
+        let again = Message { tool_calls: vec![get("3", "{}")], ..Message::assistant("") };
+        let (paris, rome) = (Message::tool("1", "31"), Message::tool("2", "33"));
+        assert_eq!(messages, [&Message::user("Paris and Rome?"), &first, &paris, &rome, &again]);
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_by_name() {
         for (more, told) in [
-            (r#""input":[{"type":"function_call_output","call_id":"1","output":"x"}]"#, "function_call_output"),
+            (r#""input":[{"type":"item_reference","id":"msg_1"}]"#, "`input[0]`: unknown variant `item_reference`"),
+            (r#""input":[{"type":"function_call","name":"f","arguments":"{}"}]"#, "missing field `call_id`"),
+            (r#""input":[{"type":"reasoning","summary":[],"encrypted_content":"x"}]"#, "`encrypted_content`"),
+            (
+                r#""input":[{"role":"user","content":"Hi"},{"type":"function_call_output","call_id":"1","output":7}]"#,
+                "`input[1].content`",
+            ),
             (r#""input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]"#, "file_data"),
             (r#""input":[]"#, "`input` is empty"),
             (r#""input":"Hi","previous_response_id":"resp_1""#, "`previous_response_id`"),
-            (r#""input":"Hi","text":{"format":{"type":"json_object"}}"#, "`text`"),
+            (r#""input":"Hi","text":{"format":{"type":"yaml"}}"#, "`text`"),
+            (r#""input":"Hi","tools":[{"type":"web_search"}]"#, "`tools`"),
         ] {
             let error = read(&format!(r#"{{"model":"fast",{more}}}"#)).err().unwrap();
             assert!(error.contains(told), "{more}: {error}");

@@ -1,24 +1,36 @@
-//! How is a response streamed? In numbered events: it begins, a message opens, text comes, message and response end.
+//! How is a response streamed? In numbered events: it begins, items open, grow and close, the response ends.
 
 use axum::response::sse::Event;
-use serde_json::{Value, json};
+use megabrain_schemas::{FunctionCallDelta, ToolCallDelta};
+use serde_json::{Map, Value, json};
 
-use crate::conversation::Answer;
+use crate::answer::Answer;
 use crate::error::ApiError;
 use crate::stream::{Script, comment};
 
-use super::responses::{Head, part};
+use super::responses_head::{Head, status};
+use super::responses_items::Item;
 
 /// One streamed response.
 pub(super) struct ResponseStream {
     head: Head,
     next: u64,
-    text: String,
+    /// Items that have closed.
+    output: Vec<Value>,
+    open: Option<Open>,
+}
+
+/// The item that grows.
+struct Open {
+    item: Item,
+    id: String,
+    /// Which of the calls it is, if it is one.
+    call: Option<u32>,
 }
 
 impl ResponseStream {
     pub(super) fn new(head: Head) -> Self {
-        Self { head, next: 0, text: String::new() }
+        Self { head, next: 0, output: Vec::new(), open: None }
     }
 
     /// The next event: its type, and what it says.
@@ -31,13 +43,69 @@ impl ResponseStream {
         Event::default().event(kind).data(data.to_string())
     }
 
-    /// An event about the one part of the one message.
-    fn of_part(&mut self, kind: &str, name: &str, value: Value) -> Event {
-        let mut data = json!({ "item_id": self.head.item, "output_index": 0, "content_index": 0 });
-        if let Some(fields) = data.as_object_mut() {
-            fields.insert(name.into(), value);
+    /// An event about the text of the item with this id.
+    fn of_text(&mut self, kind: &str, id: &str, item: &Item, name: &str, value: Value) -> Event {
+        let mut data = Map::new();
+        data.insert("item_id".into(), id.into());
+        data.insert("output_index".into(), self.output.len().into());
+        if item.part().is_some() {
+            data.insert("content_index".into(), 0.into());
         }
-        self.event(kind, data)
+        if matches!(item, Item::Message(_)) && kind.starts_with("response.output_text") {
+            data.insert("logprobs".into(), json!([]));
+        }
+        data.insert(name.into(), value);
+        self.event(kind, data.into())
+    }
+
+    /// Opens an item, when the one before has closed.
+    fn open(&mut self, item: Item, call: Option<u32>) -> Vec<Event> {
+        let mut events = self.close("completed");
+        let index = self.output.len();
+        let id = self.head.item_id(&item, index);
+        let added = json!({ "output_index": index, "item": item.begun(&id) });
+        events.push(self.event("response.output_item.added", added));
+        if let Some(part) = item.part() {
+            events.push(self.of_text("response.content_part.added", &id, &item, "part", part));
+        }
+        self.open = Some(Open { item, id, call });
+        events
+    }
+
+    /// Lets the open item grow.
+    fn grow(&mut self, more: &str) -> Option<Event> {
+        let mut open = self.open.take()?;
+        open.item.push(more);
+        let kind = format!("response.{}.delta", open.item.events().0);
+        let event = self.of_text(&kind, &open.id, &open.item, "delta", more.into());
+        self.open = Some(open);
+        Some(event)
+    }
+
+    /// Closes the open item, if there is one.
+    fn close(&mut self, status: &str) -> Vec<Event> {
+        let Some(Open { item, id, .. }) = self.open.take() else { return Vec::new() };
+        let (events, name) = item.events();
+        let mut closing = vec![self.of_text(&format!("response.{events}.done"), &id, &item, name, item.text().into())];
+        if let Some(part) = item.part() {
+            closing.push(self.of_text("response.content_part.done", &id, &item, "part", part));
+        }
+        let ended = item.ended(&id, status);
+        closing
+            .push(self.event("response.output_item.done", json!({ "output_index": self.output.len(), "item": ended })));
+        self.output.push(ended);
+        closing
+    }
+
+    fn call(&mut self, ToolCallDelta { index, id, function, .. }: ToolCallDelta) -> Vec<Event> {
+        let FunctionCallDelta { name, arguments } = function.unwrap_or_default();
+        let mut events = Vec::new();
+        if self.open.as_ref().and_then(|open| open.call) != Some(index) {
+            let item = Item::call(id.unwrap_or_default(), name.unwrap_or_default());
+            events = self.open(item, Some(index));
+        }
+        events.extend(arguments.and_then(|more| self.grow(&more)));
+        events
     }
 }
 
@@ -46,18 +114,28 @@ impl Script for ResponseStream {
 
     fn begin(&mut self) -> Vec<Event> {
         let response = self.head.in_progress();
-        let message = self.head.message("in_progress", &[]);
         vec![
             self.event("response.created", json!({ "response": response })),
             self.event("response.in_progress", json!({ "response": response })),
-            self.event("response.output_item.added", json!({ "output_index": 0, "item": message })),
-            self.of_part("response.content_part.added", "part", part("")),
         ]
     }
 
+    fn thought(&mut self, thought: &str) -> Vec<Event> {
+        let is_open = self.open.as_ref().is_some_and(|open| matches!(open.item, Item::Reasoning(_)));
+        let mut events = if is_open { Vec::new() } else { self.open(Item::Reasoning(String::new()), None) };
+        events.extend(self.grow(thought));
+        events
+    }
+
     fn text(&mut self, text: &str) -> Vec<Event> {
-        self.text.push_str(text);
-        vec![self.of_part("response.output_text.delta", "delta", text.into())]
+        let is_open = self.open.as_ref().is_some_and(|open| matches!(open.item, Item::Message(_)));
+        let mut events = if is_open { Vec::new() } else { self.open(Item::Message(String::new()), None) };
+        events.extend(self.grow(text));
+        events
+    }
+
+    fn calls(&mut self, calls: Vec<ToolCallDelta>) -> Vec<Event> {
+        calls.into_iter().flat_map(|call| self.call(call)).collect()
     }
 
     fn note(&mut self, _: Value) -> Vec<Event> {
@@ -66,24 +144,19 @@ impl Script for ResponseStream {
     }
 
     fn end(&mut self, answer: Answer) -> Vec<Event> {
-        let text = std::mem::take(&mut self.text);
-        let response = self.head.ended(&text, &answer);
-        let status = response.get("status").and_then(Value::as_str).unwrap_or("completed").to_owned();
-        let message = self.head.message(&status, &[part(&text)]);
-        vec![
-            self.of_part("response.output_text.done", "text", text.clone().into()),
-            self.of_part("response.content_part.done", "part", part(&text)),
-            self.event("response.output_item.done", json!({ "output_index": 0, "item": message })),
-            self.event(&format!("response.{status}"), json!({ "response": response })),
-        ]
+        // What says nothing says that in a message.
+        let says_nothing = self.open.is_none() && self.output.is_empty();
+        let mut events = if says_nothing { self.open(Item::Message(String::new()), None) } else { Vec::new() };
+        let status = status(&answer);
+        events.extend(self.close(status));
+        let output = std::mem::take(&mut self.output);
+        let response = self.head.ended(output, &answer);
+        events.push(self.event(&format!("response.{status}"), json!({ "response": response })));
+        events
     }
 
     fn fail(&mut self, error: ApiError) -> Vec<Event> {
         let response = self.head.failed(&error);
         vec![self.event("response.failed", json!({ "response": response }))]
-    }
-
-    fn silence(&mut self) -> Vec<Event> {
-        vec![comment()]
     }
 }

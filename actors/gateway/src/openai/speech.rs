@@ -56,11 +56,11 @@ fn format_of(asked: Option<&str>) -> Result<AudioFormat, ApiError> {
 
 /// Speaks a text.
 pub(crate) async fn speech(State(doors): State<Shared>, work: Work, request: Request) -> Result<Response, ApiError> {
-    let SpeechCall { model, request } = body::parameters(&doors, request, SpeechCall::read).await?;
+    let (SpeechCall { model, request }, _room) = body::parameters(&doors, request, SpeechCall::read).await?;
     let asked = doors.asked(&model, SPEAKERS)?;
     let reply = doors.bus.call(&asked.target(), &request, work.call()).await?;
     let (kind, sound) = doors.bytes_of(reply.audio).await?;
-    Ok((work.headers(), [(header::CONTENT_TYPE, kind)], Body::from(sound)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from(sound)).into_response())
 }
 
 impl Doors {
@@ -80,10 +80,10 @@ impl Doors {
 mod tests {
     use super::*;
     use crate::openapi::telling::tells_all;
+    use crate::parameters::read_text;
 
     fn read(body: &str) -> Result<SpeakRequest, String> {
-        let call = Parameters::read(body.as_bytes()).and_then(SpeechCall::read);
-        call.map(|call| call.request).map_err(|error| error.message().to_owned())
+        read_text(body, SpeechCall::read).map(|call| call.request)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use megabrain_schemas::{TextFormat, TranscribeRequest};
 
+use crate::body::Room;
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::media::{Attached, media_type};
@@ -12,6 +13,7 @@ use crate::multipart::{Form, Upload};
 use crate::work::Work;
 
 use super::transcript::{self, Written};
+use super::transcript_stream;
 
 /// Ids that clients bring along; whichever model hears here is meant.
 const HEARERS: &[&str] = &["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"];
@@ -22,8 +24,8 @@ pub(crate) async fn transcriptions(
     work: Work,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let form = Form::read(&doors, request).await?;
-    answer(doors, work, form, false).await
+    let (form, room) = Form::read(&doors, request).await?;
+    answer(doors, work, form, room, false).await
 }
 
 /// Writes down in English what is said in any language.
@@ -32,8 +34,8 @@ pub(crate) async fn translations(
     work: Work,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let form = Form::read(&doors, request).await?;
-    answer(doors, work, form, true).await
+    let (form, room) = Form::read(&doors, request).await?;
+    answer(doors, work, form, room, true).await
 }
 
 /// What is asked for.
@@ -70,17 +72,18 @@ impl HearCall {
     }
 }
 
-async fn answer(doors: Shared, work: Work, form: Form, translate: bool) -> Result<Response, ApiError> {
+async fn answer(doors: Shared, work: Work, form: Form, mut room: Room, translate: bool) -> Result<Response, ApiError> {
     let HearCall { model, sound, written, request } = HearCall::read(form)?;
     let asked = doors.asked(&model, HEARERS)?;
-    let audio = doors.media(vec![sound]).await?.pop().unwrap_or_default();
+    let audio = doors.media(vec![sound], &mut room).await?.pop().unwrap_or_default();
     let request = TranscribeRequest { audio, translate, ..request };
     if request.stream {
         let frames = doors.bus.stream(&asked.target(), &request, work.call()).await?;
-        return transcript::stream(frames, work).await;
+        drop((request, room));
+        return transcript_stream::stream(frames, work).await;
     }
     let reply = doors.bus.call(&asked.target(), &request, work.call()).await?;
-    Ok(transcript::whole(&reply, written, translate, &work))
+    Ok(transcript::whole(&reply, written, translate))
 }
 
 /// What kind of sound it is, by its bytes: senders often do not know.

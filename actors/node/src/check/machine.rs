@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use megabrain_schemas::Name;
+use megabrain_schemas::{Card, Name};
 use serde::{Deserialize, Serialize};
 
 use super::actor;
@@ -41,6 +41,27 @@ pub(super) struct Machine {
     pub(super) disk_free_bytes: u64,
 }
 
+/// The cards of this machine; none where they cannot be listed.
+pub(crate) async fn cards() -> Vec<Card> {
+    let devices = listing().await.map(|listing| listing.devices).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the graphics cards cannot be listed");
+        Vec::new()
+    });
+    let cards = devices.into_iter().filter(|device| device.name != RAM);
+    cards
+        .map(|Device { name, description, memory_total_bytes, .. }| Card {
+            name,
+            description,
+            memory_bytes: memory_total_bytes,
+        })
+        .collect()
+}
+
+/// What models can live on. The actor that holds ggml's backends is the one that knows.
+async fn listing() -> anyhow::Result<actor::Listing> {
+    actor::devices(&actor_program(&Name::sanitized("llm"))?).await
+}
+
 impl Machine {
     /// Looks around. `cache` is the folder that fetched files go to.
     pub(super) async fn look(cache: &Path) -> Self {
@@ -50,12 +71,7 @@ impl Machine {
             disk_free_bytes: disk_free(cache),
             ..Self::default()
         };
-        // The actor that holds ggml's backends is the one that knows.
-        let listing = match actor_program(&Name::sanitized("llm")) {
-            Ok(program) => actor::devices(&program).await,
-            Err(error) => Err(error.into()),
-        };
-        match listing {
+        match listing().await {
             Ok(listing) => {
                 machine.devices = listing.devices;
                 machine.cards.backends = listing.backends;

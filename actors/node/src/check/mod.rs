@@ -20,6 +20,7 @@ use crate::pull::{Options, Puller, Reporter};
 use balance::Balance;
 use bus::BusNeed;
 use machine::Machine;
+pub(crate) use machine::cards;
 use need::Need;
 use report::Report;
 

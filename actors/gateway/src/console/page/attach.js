@@ -1,0 +1,80 @@
+// What goes along with a question? Files that were picked, dropped or pasted.
+
+import { make } from './make.js';
+import { size } from './words.js';
+
+const list = document.getElementById('attached');
+const picker = document.getElementById('files');
+const cover = document.getElementById('drop');
+let files = [];
+
+/** Takes the files, and leaves none for the next question. */
+export function takeFiles() {
+  const taken = files;
+  files = [];
+  show();
+  return taken;
+}
+
+/** Whether there are any. */
+export function hasFiles() {
+  return files.length > 0;
+}
+
+/** Once, when the page begins. `changed` is called when files came or went. */
+export function startAttach(changed) {
+  const add = (more) => {
+    files = [...files, ...more];
+    show();
+    changed();
+  };
+  list.addEventListener('removed', ({ detail }) => {
+    files = files.filter((file) => file !== detail);
+    show();
+    changed();
+  });
+  document.getElementById('attach').addEventListener('click', () => picker.click());
+  picker.addEventListener('change', () => {
+    add(picker.files);
+    picker.value = '';
+  });
+  document.addEventListener('paste', (event) => {
+    if (event.clipboardData.files.length) add(event.clipboardData.files);
+  });
+  const hasFilesIn = (event) => event.dataTransfer?.types.includes('Files');
+  document.addEventListener('dragover', (event) => {
+    if (!hasFilesIn(event)) return;
+    event.preventDefault();
+    cover.hidden = false;
+  });
+  document.addEventListener('dragleave', (event) => {
+    // Only where the pointer leaves the window: it leaves elements all the time.
+    if (!event.relatedTarget) cover.hidden = true;
+  });
+  document.addEventListener('drop', (event) => {
+    cover.hidden = true;
+    if (!hasFilesIn(event)) return;
+    event.preventDefault();
+    add(event.dataTransfer.files);
+  });
+}
+
+function show() {
+  for (const picture of list.querySelectorAll('img')) URL.revokeObjectURL(picture.src);
+  list.replaceChildren(...files.map((file) => {
+    const remove = make('button', { type: 'button', className: 'remove', 'aria-label': `Remove ${file.name}` }, '×');
+    remove.addEventListener('click', () => list.dispatchEvent(new CustomEvent('removed', { detail: file })));
+    return make('li', {}, thumbnail(file), make('span', { className: 'name' }, file.name), make('span', { className: 'about' }, size(file.size)), remove);
+  }));
+}
+
+/** What kind of thing a file is, in a word. */
+export function kindOf(file) {
+  const [kind] = file.type.split('/');
+  return { image: 'picture', audio: 'sound', video: 'film', text: 'text' }[kind] ?? 'file';
+}
+
+function thumbnail(file) {
+  if (kindOf(file) !== 'picture') return make('span', { className: 'kind' }, kindOf(file));
+  return make('img', { src: URL.createObjectURL(file), alt: '' });
+}
