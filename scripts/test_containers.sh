@@ -49,6 +49,20 @@ start_daemon() {
     done
 }
 
+# Its end is not waited for without limit: once it waited for its containerd, which had ended already.
+stop_daemon() {
+    local mounted
+    kill "$daemon" 2>/dev/null || true
+    for _ in {1..60}; do
+        kill -0 "$daemon" 2>/dev/null || break
+        sleep 0.5
+    done
+    kill -KILL "$daemon" 2>/dev/null || true
+    for mounted in $(awk -v folder="$work/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | sort --reverse); do
+        umount "$mounted" || true
+    done
+}
+
 clean_up() {
     local status=$?
     trap - EXIT
@@ -61,10 +75,7 @@ clean_up() {
         [ ! -e "$work/env" ] || in_compose down --volumes --timeout 20 >/dev/null 2>&1 || true
         docker image rm --force "$project-brain" "$project-nats" "$project-debian" >/dev/null 2>&1 || true
     fi
-    if [ -n "$daemon" ]; then
-        kill "$daemon" 2>/dev/null || true
-        wait "$daemon" 2>/dev/null || true
-    fi
+    [ -z "$daemon" ] || stop_daemon
     rm -rf "$work"
     exit $status
 }

@@ -70,7 +70,7 @@ async fn pictures_of_a_conversation_are_seen_inline_and_by_reference() {
 #[tokio::test]
 async fn bad_pictures_are_refused_by_their_place_and_the_model_answers_on() {
     let (brain, bus) = brain(SEEING, &["writer"]).await;
-    let pid = brain.children("megabrain-llm");
+    let pid = brain.children("megabrain-llm --name");
     let target = Target::Model(name("writer"));
     let mut cut = red();
     cut.data.as_mut().unwrap().0.truncate(500);
@@ -96,7 +96,7 @@ async fn bad_pictures_are_refused_by_their_place_and_the_model_answers_on() {
     let fault = bus.call(&target, &see(vec![red()], Some(vec![SeeTask::Read])), Call::within(LOADING)).await;
     assert!(fault.unwrap_err().message.contains("cannot read"));
     assert!(bus.call(&target, &chat(vec![red()]), Call::within(LOADING)).await.is_ok());
-    assert_eq!(brain.children("megabrain-llm"), pid, "the process is the same");
+    assert_eq!(brain.children("megabrain-llm --name"), pid, "the process is the same");
 }
 
 #[tokio::test]

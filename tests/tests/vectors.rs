@@ -59,7 +59,7 @@ async fn many_requests_at_once_each_get_their_own() {
 #[tokio::test]
 async fn bad_requests_are_refused_and_the_model_reads_on() {
     let (brain, bus) = reader().await;
-    let pid = brain.children("megabrain-llm");
+    let pid = brain.children("megabrain-llm --name");
     let call = |request: EmbedRequest| {
         let bus = &bus;
         async move { bus.call(&Target::Router, &request, Call::within(LOADING)).await }
@@ -85,7 +85,7 @@ async fn bad_requests_are_refused_and_the_model_reads_on() {
 
     let odd = call(request(&["\0", "🛥", " \n", "\u{202e}x"])).await.unwrap();
     assert_eq!(odd.embeddings.len(), 4);
-    assert_eq!(brain.children("megabrain-llm"), pid, "the process is the same");
+    assert_eq!(brain.children("megabrain-llm --name"), pid, "the process is the same");
 }
 
 #[tokio::test]
