@@ -46,7 +46,7 @@ impl Besieged {
     }
 
     /// Everybody else is answered, by the same processes as before.
-    async fn is_well(self) {
+    async fn check_well(self) {
         let answer = self.doors.answer(CHAT, &conversation("echo", &json!({}))).await;
         assert_eq!(answer["choices"][0]["message"]["content"], "Name a colour.");
         let Self { mut doors, processes } = self;
@@ -111,7 +111,7 @@ async fn a_gigabyte_is_refused_long_before_it_is_there() {
         assert_eq!(status, 413, "{path}: {told}");
         assert!(sent < 64 << 20, "{path}: {sent} bytes were taken");
     }
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn heads_that_are_too_long_are_told_so() {
     let (status, told) = besieged.answer(&get("/v1/".repeat(5_000).as_bytes())).await;
     assert_eq!((status, &told["error"]["code"]), (404, &json!("unknown_url")), "one that is long");
     assert!(told["error"]["message"].as_str().unwrap().len() < 200, "{told}");
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn paths_that_try_to_lead_elsewhere_lead_nowhere() {
         let (status, told) = besieged.answer(&get(path.as_bytes())).await;
         assert_eq!((status, &told["error"]["code"]), (400, &json!("invalid_request")), "{path}: {told}");
     }
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn forms_that_are_none_are_told_so() {
         let (status, told) = besieged.answer(&request).await;
         assert_eq!((status, &told["error"]["code"]), (400, &json!("invalid_request")), "{what}: {told}");
     }
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn requests_that_mean_two_things_are_refused() {
         let (status, _) = besieged.answer((post(CHAT, headers) + "{}").as_bytes()).await;
         assert_eq!(status, 400, "{headers}");
     }
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn whoever_sends_a_head_word_by_word_is_let_go() {
         timeout(LIMIT, one).await.expect("it holds its place for ever").unwrap();
     }
     assert!(began.elapsed() > Duration::from_secs(25), "they had no time: {:?}", began.elapsed());
-    besieged.is_well().await;
+    besieged.check_well().await;
 }
 
 #[tokio::test]
@@ -271,5 +271,5 @@ async fn pages_of_strangers_are_refused_at_every_door() {
     ] {
         assert_eq!(besieged.answer(request.as_bytes()).await.0, 403, "{request}");
     }
-    besieged.is_well().await;
+    besieged.check_well().await;
 }

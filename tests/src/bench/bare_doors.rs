@@ -69,13 +69,13 @@ async fn models() -> impl IntoResponse {
 
 async fn complete(State(client): State<Arc<async_nats::Client>>, body: Bytes) -> impl IntoResponse {
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let text = asked["messages"][0]["content"].as_str().unwrap_or_default();
+    let text = asked.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default();
     let request = json!({ "text": text }).to_string();
     let reply = client.request("mb.v1.echo.echo", request.into()).await;
     let told: Value = reply.ok().and_then(|reply| serde_json::from_slice(&reply.payload).ok()).unwrap_or_default();
-    let message = json!({ "role": "assistant", "content": told["text"] });
+    let message = json!({ "role": "assistant", "content": told.get("text") });
     let answer = json!({
-        "id": told["work"], "object": "chat.completion", "created": 0, "model": "echo",
+        "id": told.get("work"), "object": "chat.completion", "created": 0, "model": "echo",
         "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 },
     });

@@ -13,6 +13,7 @@ use megabrain_schemas::{Codec, EchoReply, EchoRequest};
 use megabrain_tests::{Doors, conversation, name};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::sync::oneshot;
 
 use crate::bare_doors::BareDoors;
 use crate::report::{Bound, Report, median, median_ratio};
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Streams at the same time, and words of each.
 const STREAMS: usize = 500;
 const WORDS: usize = 20;
+
+/// When each word was seen.
+type Sightings = HashMap<String, Instant>;
 
 /// Measures everything about the doors.
 pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
@@ -80,10 +84,9 @@ async fn streams(doors: &Doors, report: &mut Report) -> anyhow::Result<()> {
             let now = Instant::now();
             rest.push_str(&String::from_utf8_lossy(&chunk?));
             while let Some((line, more)) = rest.split_once('\n') {
-                let told = line.strip_prefix("data: {").map(|_| serde_json::from_str::<Value>(&line[6..]));
-                let delta = told
-                    .transpose()?
-                    .and_then(|told| told["choices"][0]["delta"]["content"].as_str().map(str::to_owned));
+                let told = line.strip_prefix("data: ").filter(|data| data.starts_with('{'));
+                let told: Option<Value> = told.map(serde_json::from_str).transpose()?;
+                let delta = told.as_ref().and_then(|told| told.pointer("/choices/0/delta/content")?.as_str());
                 heard.extend(delta.filter(|word| !word.is_empty()).map(|word| (word.trim().to_owned(), now)));
                 rest = more.to_owned();
             }
@@ -112,10 +115,8 @@ async fn streams(doors: &Doors, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// Notes when each word goes by on the bus, on a thread of its own, until the sender that it gives is dropped.
-fn watch(
-    connection: Connection,
-) -> anyhow::Result<(tokio::sync::oneshot::Sender<()>, mpsc::Receiver<HashMap<String, Instant>>)> {
-    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+fn watch(connection: Connection) -> anyhow::Result<(oneshot::Sender<()>, mpsc::Receiver<Sightings>)> {
+    let (stop, mut stopped) = oneshot::channel();
     let (began, begins) = mpsc::channel();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || -> anyhow::Result<()> {
@@ -125,7 +126,7 @@ fn watch(
             let mut inboxes = bus.subscribe("_INBOX.>", None).await?;
             bus.flush().await?;
             began.send(())?;
-            let mut seen = HashMap::new();
+            let mut seen = Sightings::new();
             loop {
                 tokio::select! {
                     _ = &mut stopped => return anyhow::Ok(seen),
