@@ -210,6 +210,10 @@ async def test_a_model_tells_how_it_is(enter, kind):
     assert await arrives(await enter("model"), f"mb.v1.event.{kind}.fast-1", await enter("node"))
 
 
+async def test_a_model_answers_a_job_into_its_journal(enter):
+    assert await arrives(await enter("model"), "mb.v1.job.j1.frames", await enter("node"))
+
+
 @pytest.mark.parametrize("subject", ["mb.v1.cancel.01K0WORK", "mb.v1.event.cores.home", "$SRV.PING", "$SRV.INFO.fast.fast-1"])
 async def test_a_model_hears_what_concerns_it(enter, subject):
     assert await arrives(await enter("node"), subject, await enter("model"))
@@ -225,7 +229,10 @@ async def test_a_model_hears_what_concerns_it(enter, subject):
         "mb.v1.cancel.01K0WORK",
         "mb.v1.event.cores.home",
         "mb.v1.event.node.home",
-        "mb.v1.job.j1.frames",
+        "mb.v1.job.j1.task",
+        "mb.v1.job.j1.status",
+        "mb.v1.job.j1.callback",
+        "$KV.mb_jobs.job.j1",
         "$SRV.PING",
         "user.anything",
     ],
