@@ -1,5 +1,7 @@
 //! How are large bodies read and written without one caller taking all the memory, or all the time of the one thread?
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,6 +14,10 @@ use crate::parameters::Parameters;
 
 /// Bodies up to this size are read on the runtime's own thread: well under half a millisecond. They need no room either.
 const SMALL: u64 = 64 * 1024;
+
+/// Of a body that has no room, so much is read past, for so long.
+const READ_PAST: usize = 1 << 20;
+const READ_PAST_TIME: Duration = Duration::from_millis(500);
 
 /// Room that a large body takes, and what is made of it, until this is dropped.
 #[derive(Debug, Default)]
@@ -37,12 +43,28 @@ pub(crate) async fn parameters<T: Send + 'static>(
     request: Request,
     read: impl FnOnce(Parameters) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Room), ApiError> {
-    let room = room(doors, request.headers())?;
+    let (room, request) = room_for(doors, request).await?;
     let limit = doors.config.max_body.as_u64();
     let body = in_time(doors, collect(request.into_body(), limit)).await?;
     let is_small = body.len() as u64 <= SMALL;
     let read = aside(is_small, move || Parameters::read(&body).and_then(read)).await?;
     Ok((read, room))
+}
+
+/// Room for a request's body.
+///
+/// # Errors
+/// As [`room`]. What is coming is read past for a moment first: a client that is cut off while it sends sees no status.
+pub(crate) async fn room_for(doors: &Doors, request: Request) -> Result<(Room, Request), ApiError> {
+    match room(doors, request.headers()) {
+        Ok(room) => Ok((room, request)),
+        Err(error) => {
+            let mut coming = Limited::new(request.into_body(), READ_PAST);
+            let past = async { while coming.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+            let _ = tokio::time::timeout(READ_PAST_TIME, past).await;
+            Err(error)
+        }
+    }
 }
 
 /// Does work here if it is small, else on a thread that may take its time.
@@ -66,7 +88,7 @@ pub(crate) async fn aside<T: Send + 'static>(
 ///
 /// # Errors
 /// Status 413 if it is larger than one may be, 503 if there is no room now.
-pub(crate) fn room(doors: &Doors, headers: &HeaderMap) -> Result<Room, ApiError> {
+fn room(doors: &Doors, headers: &HeaderMap) -> Result<Room, ApiError> {
     let limit = doors.config.max_body.as_u64();
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // One that does not say may become as large as one may be.

@@ -32,7 +32,7 @@ impl Form {
     /// # Errors
     /// It is none, is larger than a body may be, does not come in time, or has two files.
     pub(crate) async fn read(doors: &Shared, request: Request) -> Result<(Self, Room), ApiError> {
-        let room = body::room(doors, request.headers())?;
+        let (room, request) = body::room_for(doors, request).await?;
         let form = body::in_time(doors, Self::receive(doors, request)).await?;
         Ok((form, room))
     }
