@@ -122,7 +122,9 @@ def test_a_responses_call_is_streamed(client):
     done = next(event for event in events if event.type == "response.function_call_arguments.done")
     assert json.loads(done.arguments) == {"city": "Paris"}
     named = {"type": "function", "name": "get_weather"}
-    must = client.responses.create(**asked | {"input": "Tell me a joke."}, tool_choice=named)
+    must = client.responses.create(
+        **asked | {"input": "Tell me a joke."}, tool_choice=named, parallel_tool_calls=False
+    )
     assert [item.type for item in must.output] == ["function_call"]
 
 
