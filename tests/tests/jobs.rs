@@ -301,3 +301,43 @@ async fn no_job_is_lost_while_node_bus_and_models_are_killed() {
     assert!(outcome.ran_again <= 3 * AT_ONCE, "{outcome:?}");
     assert_eq!(outcome.called.0, 60, "{outcome:?}");
 }
+
+#[tokio::test]
+async fn a_node_that_stands_still_for_long_does_the_job_once_more_and_tells_its_end_once() {
+    let receiver = Receiver::start(&[]).await;
+    let doors = doors_for(&receiver).await;
+    let mut job = echo(&json!({ "text": "late", "delay_ms": 14_000 }));
+    job["callback_url"] = receiver.url().into();
+    let id = hand_in(&doors, &job).await;
+    until(&doors, &id, "running").await;
+    // Longer than a worker may be silent: the queue gives its job out again, while its first attempt goes on.
+    signal(doors.brain.node(), Signal::STOP);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    signal(doors.brain.node(), Signal::CONT);
+    let done = until(&doors, &id, "succeeded").await;
+    assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("late"), &json!(2)), "{done}");
+    receiver.until(1, LIMIT).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let told: Vec<Value> = receiver.calls().iter().map(|call| call.body()["status"].clone()).collect();
+    assert_eq!(told, ["succeeded"]);
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_no_more_and_says_when_to_come_again() {
+    let receiver = Receiver::start(&[]).await;
+    let settings = format!("{}[gateway.jobs]\nconcurrent = 1\nmax_bytes = \"1 MiB\"\n", settings_for(&receiver));
+    let doors = Doors::open(&settings, &["echo"], LIMIT).await;
+    let large = echo(&json!({ "text": "x".repeat(300 << 10), "delay_ms": 60_000 }));
+    let mut taken = 0;
+    let refused = loop {
+        let answer = doors.post("/v1/jobs", &large).await;
+        if answer.status() != 202 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 5, "there is no end of room");
+    };
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(error(refused).await.0, 429);
+    assert!(taken > 1, "{taken}");
+}

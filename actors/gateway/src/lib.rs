@@ -3,8 +3,9 @@
 //! ```text
 //! request ─▶ access: whose page, which key ─▶ translation: named parameters only ─▶ bus ─▶ one answer, or lines as they come
 //! ```
-//! The gateway runs in the node, as the router does, and has no more rights on its own bus than any client. It keeps nothing
-//! between requests. A client that goes away takes its work on the bus with it.
+//! The gateway runs in the node, as the router does, and has no more rights on its own bus than any client, but for
+//! jobs: those are kept by the bus with the node's rights. The gateway itself keeps nothing between requests. A client that
+//! goes away takes its work on the bus with it, if it is no job.
 
 mod access;
 mod admit;

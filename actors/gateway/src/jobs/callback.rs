@@ -3,30 +3,25 @@
 //! Headers and signature are those of standardwebhooks.com. The id is the job's, the same at each try: whoever is told
 //! twice can tell.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
-use megabrain_bus::Task;
+use megabrain_bus::{QueueWorker, Task};
 use megabrain_schemas::{Codec, Fault, Name, subject};
 use sha2::Sha256;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-use super::JobsConfig;
 use super::keep::Keep;
 use super::record::{Callback, Record, Told, now};
 use super::run::delay;
+use super::{JobsConfig, crew};
 use crate::outbound::Outbound;
 
 /// Longer than one try takes at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Tries at the same time.
 const CONCURRENT: usize = 16;
-/// If the bus is away, workers look again in so long.
-const PAUSE: Duration = Duration::from_millis(500);
 /// The one status that says: never again.
 const GONE: u16 = 410;
 
@@ -43,29 +38,19 @@ impl Callbacks {
         Self { config, keep, outbound }
     }
 
-    pub(super) async fn work(self) {
-        let places = Arc::new(Semaphore::new(CONCURRENT));
-        let worker = loop {
-            match self.keep.queue.worker("callback", &subject::job_callback("*"), PATIENCE).await {
-                Ok(worker) => break worker,
-                Err(fault) => tracing::warn!(%fault, "callbacks cannot be made yet"),
-            }
-            tokio::time::sleep(PAUSE).await;
-        };
-        let mut working = JoinSet::new();
-        // Nobody closes this semaphore.
-        while let Ok(place) = places.clone().acquire_owned().await {
-            let task = worker.next().await;
-            while working.try_join_next().is_some() {}
-            let callbacks = self.clone();
-            working.spawn(async move {
-                callbacks.take(task).await;
-                drop(place);
-            });
-        }
+    /// Takes callbacks out of the queue.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn worker(keep: &Keep) -> Result<QueueWorker, Fault> {
+        keep.queue.worker("callback", &subject::job_callback("*"), PATIENCE).await
     }
 
-    async fn take(&self, task: Task) {
+    pub(super) async fn work(self, worker: QueueWorker) {
+        crew::work(worker, CONCURRENT, |task| self.clone().take(task)).await;
+    }
+
+    async fn take(self, task: Task) {
         let id = std::str::from_utf8(task.payload()).ok().and_then(|id| Name::new(id).ok());
         let Some(id) = id else { return task.done().await };
         match self.tell(&id).await {

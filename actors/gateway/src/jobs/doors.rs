@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::keep::{Claim, Keep};
 use super::order::{JobCall, Order};
-use super::record::{Callback, Record, Status, Told, now};
+use super::record::Record;
 use crate::access::{Owner, Scope};
 use crate::body;
 use crate::doors::{Doors, Shared};
@@ -34,29 +34,14 @@ pub(crate) async fn submit(
     let headers = request.headers().clone();
     let (call, _room) = body::parameters(&doors, request, JobCall::read).await?;
     doors.access.check_scope(&headers, scope_of(&call.capability))?;
-    let callback = check_callback(&doors, &call).await?;
+    check_callback(&doors, call.callback_url.as_deref()).await?;
     let keep = doors.jobs.keep().await?;
 
     let id = match own_key(&headers)? {
         Some(key) => claimed(keep, &owner, key, &call).await?,
         None => new_id(),
     };
-    let fresh = Record {
-        owner: owner.0.clone(),
-        capability: call.capability.clone(),
-        model: call.model.clone(),
-        status: Status::Queued,
-        accepted: false,
-        created_at: now(),
-        started_at: None,
-        ended_at: None,
-        attempts: 0,
-        losses: 0,
-        work: None,
-        answer: None,
-        fault: None,
-        callback,
-    };
+    let fresh = Record::new(owner.0.clone(), call.capability.clone(), call.model.clone(), call.callback_url.clone());
     keep.create(&id, &fresh).await?;
     let mut record = keep.get(&id).await?.unwrap_or(fresh);
     if !record.accepted {
@@ -144,13 +129,12 @@ fn own_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     key.map(Some).ok_or_else(wrong)
 }
 
-async fn check_callback(doors: &Doors, call: &JobCall) -> Result<Option<Callback>, ApiError> {
-    let Some(url) = call.callback_url.clone() else { return Ok(None) };
-    let (outbound, checked) = (doors.outbound.clone(), url.clone());
-    let outcome = tokio::task::spawn_blocking(move || outbound.check(&checked)).await;
+async fn check_callback(doors: &Doors, url: Option<&str>) -> Result<(), ApiError> {
+    let Some(url) = url.map(str::to_owned) else { return Ok(()) };
+    let outbound = doors.outbound.clone();
+    let outcome = tokio::task::spawn_blocking(move || outbound.check(&url)).await;
     let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
-    outcome.map_err(|error| ApiError::parameter("callback_url", format!("`callback_url`: {error}")))?;
-    Ok(Some(Callback { url, status: Told::Pending, attempts: 0, error: None }))
+    outcome.map_err(|error| ApiError::parameter("callback_url", format!("`callback_url`: {error}")))
 }
 
 /// What a key must have a right to, beside jobs.

@@ -14,8 +14,8 @@ const QUEUE: &str = "mb_job_queue";
 const RECORDS: &str = "mb_jobs";
 /// What was said in each job, and how its status changed.
 const JOURNAL: &str = "mb_job_journal";
-/// Everything that a record may take of what answers may.
-const RECORDS_SHARE: u64 = 8;
+/// Records are small: all of them may take this part of what answers may.
+const RECORDS_PART: u64 = 8;
 
 /// Answers larger than this are read on a thread that may take its time.
 const LARGE: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub(super) struct Claim {
 impl Keep {
     pub(super) async fn open(bus: &Bus, config: &JobsConfig) -> Result<Self, Fault> {
         let keeping = Keeping { life: config.keep, max_bytes: config.max_bytes.as_u64() };
-        let records = Keeping { max_bytes: keeping.max_bytes / RECORDS_SHARE, ..keeping };
+        let records = Keeping { max_bytes: keeping.max_bytes / RECORDS_PART, ..keeping };
         Ok(Self {
             bus: bus.clone(),
             queue: bus.queue(QUEUE, &[&subject::job_task("*"), &subject::job_callback("*")], keeping).await?,
@@ -56,7 +56,7 @@ impl Keep {
         self.records.create(&key(id), record).await
     }
 
-    /// Changes a record, and tells whoever follows the job if its status is another now.
+    /// Changes a record.
     ///
     /// # Errors
     /// As [`Records::change`].

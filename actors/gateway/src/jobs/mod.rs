@@ -9,6 +9,7 @@
 
 mod callback;
 mod config;
+mod crew;
 mod doors;
 mod events;
 mod keep;
@@ -19,10 +20,9 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
-use megabrain_bus::Bus;
+use megabrain_bus::{Bus, QueueWorker};
 use megabrain_schemas::{Fault, FaultKind};
 use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
 
 pub(crate) use config::JobsConfig;
 pub(crate) use doors::{cancel, one, submit};
@@ -33,10 +33,10 @@ use callback::Callbacks;
 use keep::Keep;
 use run::Runner;
 
-/// JetStream is asked again after so long.
+/// A bus that keeps nothing now is asked again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The jobs of this brain. Cheap to clone; the tasks of the first end with it.
+/// The jobs of this brain. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Jobs {
     bus: Bus,
@@ -66,16 +66,21 @@ impl Jobs {
         if !self.config.enabled {
             return;
         }
-        let keep = loop {
-            match self.keep().await {
-                Ok(keep) => break keep.clone(),
+        let (keep, jobs, callbacks) = loop {
+            match self.workers().await {
+                Ok(workers) => break workers,
                 Err(fault) => tracing::debug!(%fault, "no jobs yet"),
             }
             tokio::time::sleep(AGAIN).await;
         };
-        let mut workers = JoinSet::new();
-        workers.spawn(Runner::new(self.bus.clone(), self.config.clone(), keep.clone()).work());
-        workers.spawn(Callbacks::new(self.config.clone(), keep, outbound).work());
-        workers.join_all().await;
+        let runner = Runner::new(self.bus.clone(), self.config.clone(), keep.clone());
+        tokio::join!(runner.work(jobs), Callbacks::new(self.config.clone(), keep, outbound).work(callbacks));
+    }
+
+    /// Where jobs are kept, and who takes jobs and callbacks from there.
+    async fn workers(&self) -> Result<(Keep, QueueWorker, QueueWorker), Fault> {
+        let keep = self.keep().await?.clone();
+        let (jobs, callbacks) = tokio::try_join!(Runner::worker(&keep), Callbacks::worker(&keep))?;
+        Ok((keep, jobs, callbacks))
     }
 }

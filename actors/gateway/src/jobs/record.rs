@@ -79,6 +79,31 @@ pub(super) enum End {
 }
 
 impl Record {
+    /// A job that was just handed in.
+    pub(super) fn new(
+        owner: Option<Name>,
+        capability: Capability,
+        model: Option<Name>,
+        callback_url: Option<String>,
+    ) -> Self {
+        Self {
+            owner,
+            capability,
+            model,
+            status: Status::Queued,
+            accepted: false,
+            created_at: now(),
+            started_at: None,
+            ended_at: None,
+            attempts: 0,
+            losses: 0,
+            work: None,
+            answer: None,
+            fault: None,
+            callback: callback_url.map(|url| Callback { url, status: Told::Pending, attempts: 0, error: None }),
+        }
+    }
+
     /// A new attempt, as this work; `None` if it has ended.
     pub(super) fn begun(&self, work: &Name) -> Option<Self> {
         (!self.status.is_end()).then(|| Self {
@@ -162,22 +187,7 @@ mod tests {
     use super::*;
 
     fn queued() -> Record {
-        Record {
-            owner: None,
-            capability: Capability::new("echo").unwrap(),
-            model: None,
-            status: Status::Queued,
-            accepted: false,
-            created_at: 1,
-            started_at: None,
-            ended_at: None,
-            attempts: 0,
-            losses: 0,
-            work: None,
-            answer: None,
-            fault: None,
-            callback: None,
-        }
+        Record::new(None, Capability::new("echo").unwrap(), None, None)
     }
 
     fn name(text: &str) -> Name {

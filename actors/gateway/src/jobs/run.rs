@@ -1,25 +1,22 @@
 //! How is a job done? Its request goes onto the bus as anybody's does; its answer goes to the journal.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use megabrain_bus::{Bus, JournalEntry, Link, Meta, RawMessage, Task};
+use megabrain_bus::{Bus, JournalEntry, Link, Meta, QueueWorker, Task};
 use megabrain_schemas::{Codec, Fault, FaultKind, Name, Stamp, subject};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::JobsConfig;
 use super::keep::Keep;
 use super::order::Order;
 use super::record::{End, Record, Status, now};
+use super::{JobsConfig, crew};
 
 /// A worker that says nothing for so long is taken for dead, and its job goes to another.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So often it says that it is there, and looks for an answer that it did not hear.
 const BEAT: Duration = Duration::from_secs(3);
-/// An answer is heard before it is in the journal; it is there within this, or the journal did not get it.
-const WRITTEN: Duration = Duration::from_secs(2);
+/// An answer that was heard is looked for again after so long.
+const SOON: Duration = Duration::from_millis(5);
 /// When the bus comes back, what is to be answered is answered within about this time; models gave up what they had.
 const RETURN: Duration = Duration::from_secs(3);
 /// Past its deadline, a model has so long to say so itself.
@@ -45,29 +42,20 @@ impl Runner {
         Self { bus, config, keep }
     }
 
-    pub(super) async fn work(self) {
-        let places = Arc::new(Semaphore::new(self.config.concurrent.clamp(1, Semaphore::MAX_PERMITS)));
-        let worker = loop {
-            match self.keep.queue.worker("run", &subject::job_task("*"), PATIENCE).await {
-                Ok(worker) => break worker,
-                Err(fault) => tracing::warn!(%fault, "jobs cannot be done yet"),
-            }
-            tokio::time::sleep(FIRST_DELAY).await;
-        };
-        let mut working = JoinSet::new();
-        // Nobody closes this semaphore.
-        while let Ok(place) = places.clone().acquire_owned().await {
-            let task = worker.next().await;
-            while working.try_join_next().is_some() {}
-            let runner = self.clone();
-            working.spawn(async move {
-                runner.take(task).await;
-                drop(place);
-            });
-        }
+    /// Takes jobs out of the queue.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn worker(keep: &Keep) -> Result<QueueWorker, Fault> {
+        keep.queue.worker("run", &subject::job_task("*"), PATIENCE).await
     }
 
-    async fn take(&self, task: Task) {
+    pub(super) async fn work(self, worker: QueueWorker) {
+        let at_once = self.config.concurrent;
+        crew::work(worker, at_once, |task| self.clone().take(task)).await;
+    }
+
+    async fn take(self, task: Task) {
         let order = match Order::read(task.payload()) {
             Ok(order) => order,
             Err(fault) => {
@@ -76,21 +64,21 @@ impl Runner {
             }
         };
         match self.bring_on(&order, &task).await {
-            Ok(None) => task.done().await,
-            Ok(Some(delay)) => task.again_in(delay).await,
+            Ok(Then::Done) => task.done().await,
+            Ok(Then::Again(delay)) => task.again_in(delay).await,
+            Ok(Then::Leave) => {}
             // The bus is away: the task comes again by itself.
             Err(fault) => tracing::debug!(%fault, job = %order.id, "a job is left as it is"),
         }
     }
 
-    /// Brings a job to its end, or gives the time after which it is to be tried again.
-    async fn bring_on(&self, order: &Order, task: &Task) -> Result<Option<Duration>, Fault> {
+    /// Brings a job on, to its end where it can be.
+    async fn bring_on(&self, order: &Order, task: &Task) -> Result<Then, Fault> {
         let id = &order.id;
         // Kept no longer, or it never was accepted.
-        let Some(record) = self.keep.get(id).await? else { return Ok(None) };
+        let Some(record) = self.keep.get(id).await? else { return Ok(Then::Done) };
         if record.status.is_end() {
-            self.keep.follow_up(id, &record).await?;
-            return Ok(None);
+            return self.follow_up(id, &record).await;
         }
         if let (Status::Running, Some(work)) = (record.status, &record.work) {
             if let Some(answer) = self.answer_of(id, work).await? {
@@ -102,8 +90,7 @@ impl Runner {
         let work = Meta::new().work;
         let (record, is_begun) = self.keep.change(id, |record| record.begun(&work)).await?;
         if !is_begun {
-            self.keep.follow_up(id, &record).await?;
-            return Ok(None);
+            return self.follow_up(id, &record).await;
         }
         self.keep.tell(id, &record).await;
         if record.attempts > MOST_ATTEMPTS {
@@ -115,7 +102,7 @@ impl Runner {
             Attempt::Failed(fault) => self.fail(id, &work, fault, task).await,
             Attempt::Interrupted => {
                 self.bus.cancel(&work);
-                Ok(Some(FIRST_DELAY))
+                Ok(Then::Again(FIRST_DELAY))
             }
         }
     }
@@ -143,10 +130,9 @@ impl Runner {
                         let nobody = format!("nobody serves {} now", order.subject);
                         return Ok(Attempt::Failed(Fault::unavailable(nobody, 1000)));
                     }
-                    Some(message) if !is_end_of(&message, work) => continue,
-                    Some(_) => if let Some(answer) = self.written(&order.id, work).await? {
-                        return Ok(Attempt::Answered(answer));
-                    },
+                    Some(message) if !is_end(&message.payload, work) => continue,
+                    // It may be heard a moment before it is in the journal.
+                    Some(_) => beat.reset_after(SOON),
                     None => return Ok(Attempt::Interrupted),
                 },
                 _ = beat.tick() => task.still().await,
@@ -172,31 +158,13 @@ impl Runner {
         }
     }
 
-    /// The answer to this work, as soon as it is in the journal.
-    async fn written(&self, id: &Name, work: &Name) -> Result<Option<JournalEntry>, Fault> {
-        let until = Instant::now() + WRITTEN;
-        loop {
-            let answer = self.answer_of(id, work).await?;
-            if answer.is_some() || Instant::now() > until {
-                return Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
     /// The answer to this work, if it is in the journal.
     async fn answer_of(&self, id: &Name, work: &Name) -> Result<Option<JournalEntry>, Fault> {
         let last = self.keep.journal.last(&subject::job_frames(id)).await?;
         Ok(last.filter(|entry| is_end(&entry.payload, work)))
     }
 
-    async fn conclude(
-        &self,
-        id: &Name,
-        work: &Name,
-        answer: &JournalEntry,
-        task: &Task,
-    ) -> Result<Option<Duration>, Fault> {
+    async fn conclude(&self, id: &Name, work: &Name, answer: &JournalEntry, task: &Task) -> Result<Then, Fault> {
         match answer.fault() {
             None => self.end(id, work, &End::Answered(answer.seq)).await,
             Some(fault) => self.fail(id, work, fault, task).await,
@@ -204,7 +172,7 @@ impl Runner {
     }
 
     /// What may pass is tried again; what does not is the end.
-    async fn fail(&self, id: &Name, work: &Name, fault: Fault, task: &Task) -> Result<Option<Duration>, Fault> {
+    async fn fail(&self, id: &Name, work: &Name, fault: Fault, task: &Task) -> Result<Then, Fault> {
         let may_pass = matches!(fault.kind, FaultKind::Overloaded | FaultKind::Unavailable | FaultKind::WorkerLost);
         if !may_pass {
             return self.end(id, work, &End::Failed(fault)).await;
@@ -217,21 +185,38 @@ impl Runner {
             true => record.ended(work, &End::Failed(fault.clone())),
             false => record.put_back(work, &fault),
         };
-        let (record, _) = self.keep.change(id, change).await?;
-        if record.status.is_end() {
-            self.keep.follow_up(id, &record).await?;
-            return Ok(None);
+        let (record, is_changed) = self.keep.change(id, change).await?;
+        if record.status.is_end() || !is_changed {
+            return self.follow_up(id, &record).await;
         }
         self.keep.tell(id, &record).await;
         let told = Duration::from_millis(fault.retry_after_ms.unwrap_or(0));
-        Ok(Some(delay(task.deliveries()).max(told.min(LONGEST_DELAY))))
+        Ok(Then::Again(delay(task.deliveries()).max(told.min(LONGEST_DELAY))))
     }
 
-    async fn end(&self, id: &Name, work: &Name, end: &End) -> Result<Option<Duration>, Fault> {
+    async fn end(&self, id: &Name, work: &Name, end: &End) -> Result<Then, Fault> {
         let (record, _) = self.keep.change(id, |record| record.ended(work, end)).await?;
-        self.keep.follow_up(id, &record).await?;
-        Ok(None)
+        self.follow_up(id, &record).await
     }
+
+    /// What follows an end. Where there is none, another attempt has the job, and this one has nothing more to say of it.
+    async fn follow_up(&self, id: &Name, record: &Record) -> Result<Then, Fault> {
+        if !record.status.is_end() {
+            return Ok(Then::Leave);
+        }
+        self.keep.follow_up(id, record).await?;
+        Ok(Then::Done)
+    }
+}
+
+/// What is to become of a task.
+enum Then {
+    /// Nothing is left to do.
+    Done,
+    /// It is to be given out again, after so long.
+    Again(Duration),
+    /// It was given out again already.
+    Leave,
 }
 
 /// What became of one attempt.
@@ -241,10 +226,6 @@ enum Attempt {
     Failed(Fault),
     /// Nobody will answer any more, for no fault of the work.
     Interrupted,
-}
-
-fn is_end_of(message: &RawMessage, work: &Name) -> bool {
-    is_end(&message.payload, work)
 }
 
 /// True of the answer to this work. Anybody may have a model write to any inbox, and a journal is one: the work's id, which
