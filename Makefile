@@ -27,7 +27,7 @@ demo: build ## start the starter brain, ask it a spoken question and about a fil
 	@$(TARGET)/release/megabrain demo megabrain.toml
 
 .PHONY: test
-test: ## set up, build, check, and run every test
+test: ## set up, build, check, and run the tests, but those named test-…
 	@scripts/test.sh
 
 .PHONY: test-n8n
@@ -51,7 +51,7 @@ check: setup tools ## format, lints, docs, licences and dependency rule, contrac
 	cargo test --release --locked --quiet -p megabrain-schemas --test drift
 
 .PHONY: bench
-bench: build ## measure the bus and the models, as ratios
+bench: build ## measure the bus, the models and durable jobs, as ratios
 	cargo run --release --locked -p megabrain-tests --bin bench
 
 .PHONY: bench-doors

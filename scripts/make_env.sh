@@ -18,7 +18,7 @@ password() { echo "p$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; }
 
 umask 077
 {
-    for role in CLIENT MODEL NODE ADMIN; do
+    for role in CLIENT MODEL NODE ADMIN N8N; do
         echo "MEGABRAIN_${role}_PASSWORD=$(password)"
     done
     echo "MEGABRAIN_CALLBACK_SECRET=whsec_$(head -c 32 /dev/urandom | base64)"

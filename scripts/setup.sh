@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what a build needs, and with `test` what the tests need besides. Says nothing and takes no time where all is
+# Brings what a build needs, and with `test` or `console` what those tests need besides. Says nothing and takes no time where all is
 # there. Installs packages as root or with a sudo that asks for no password; otherwise names the exact command.
 set -euo pipefail
 
@@ -41,6 +41,10 @@ look() {
         want libvulkan1 has_library libvulkan.so.1
         want mesa-vulkan-drivers has_file "/usr/share/vulkan/icd.d/lvp_icd*.json"
         want docker-compose has_compose
+    fi
+    if [ "${1:-}" = console ]; then
+        want npm has npm
+        want chromium test -x "${CHROMIUM:-/usr/bin/chromium}"
     fi
 }
 

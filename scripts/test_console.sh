@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does the console show a real brain, in a real browser? Brings Debian's Chromium and what drives it, then runs the starter
-# brain and looks at the page. Needs what `make build` and `make pull` made, and npm.
+# brain and looks at the page. Needs what `make build` and `make pull` made, and Node.js 20.11
+# or later.
 #
 #   MEGABRAIN_PROGRAMS      folder of the brain's programs; without it, where `make build` puts them
 #   MEGABRAIN_SCREENSHOTS   folder that pictures of the page go to; without it, there are none
@@ -8,23 +9,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=()
-command -v npm >/dev/null || packages+=(npm)
-[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || packages+=(chromium)
-if [ ${#packages[@]} -gt 0 ]; then
-    install=(apt-get install --no-install-recommends --yes "${packages[@]}")
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        as_root=(env DEBIAN_FRONTEND=noninteractive)
-    elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then
-        as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
-    else
-        echo "test_console.sh: packages are missing, and I may not install them. Please run" >&2
-        echo "    sudo apt-get update && sudo ${install[*]}" >&2
-        exit 1
-    fi
-    echo "installing ${packages[*]}"
-    "${as_root[@]}" apt-get update --quiet=2
-    "${as_root[@]}" "${install[@]}" >/dev/null
+scripts/setup.sh console
+if ! node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 11) ? 0 : 1)'; then
+    echo "test_console.sh: Node.js $(node --version) is too old, 20.11 is needed" >&2
+    exit 1
 fi
 
 export CARGO_TARGET_DIR

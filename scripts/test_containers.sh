@@ -274,7 +274,7 @@ build_brain
 build_nats
 prepare
 say "${compose[*]} up, $("${compose[@]}" version --short)"
-in_compose up --detach --no-build 2>/dev/null
+in_compose up --detach --no-build 2>"$work/up.log" || { cat "$work/up.log" >&2; fail "compose up"; }
 wait_for "the brain" is_healthy brain
 wait_for "an answer" answers
 senses_work

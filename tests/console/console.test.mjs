@@ -47,8 +47,7 @@ test('a dropped picture and a dropped sound are asked about, and what was heard 
     globalThis.lengths = new Set();
     new MutationObserver(() => lengths.add(document.querySelector('.said')?.textContent.length ?? 0)).observe(document.getElementById('answers'), { childList: true, subtree: true });
   });
-  await tab.press('#question', 'Enter').catch(() => {});
-  await tab.locator('.activity').filter({ hasText: /whisper hears question.wav|vision looks sign.png|sending/ }).waitFor();
+  await tab.press('#question', 'Enter');
   const answer = await page.answered();
   assert((await answer.locator('.said').textContent()).length > 20);
   assert((await tab.evaluate(() => lengths.size)) > 3, 'the answer did not stream');

@@ -12,6 +12,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "megabrain"
 # Loading takes a second or two; a machine that is busy with other things takes longer.
 LOADING = 90
+# Models for what clients ask over HTTP beside words; a brain that has these has a model `fast` of its own.
+SENSES = """
+    [models.embed]
+    actor = "llm"
+    weights = "minilm-l6"
+    [models.whisper]
+    actor = "speech"
+    weights = "whisper-tiny.en"
+    [models.voice]
+    actor = "voice"
+    weights = { model = "voice-joe", config = "voice-joe-config" }
+    [models.echo]
+    actor = "echo"
+    [router]
+    answer = ["fast"]
+"""
 
 
 class Brain:

@@ -162,20 +162,7 @@ def doors(tmp_path_factory):
         actor = "llm"
         weights = "qwen2.5-coder-0.5b"
         context = 1024
-        [models.embed]
-        actor = "llm"
-        weights = "minilm-l6"
-        [models.whisper]
-        actor = "speech"
-        weights = "whisper-tiny.en"
-        [models.voice]
-        actor = "voice"
-        weights = { model = "voice-joe", config = "voice-joe-config" }
-        [models.echo]
-        actor = "echo"
-        [router]
-        answer = ["fast"]
     """
-    brain = Brain(tmp_path_factory.mktemp("doors"), models)
+    brain = Brain(tmp_path_factory.mktemp("doors"), models + SENSES)
     yield brain
     brain.stop()

@@ -12,7 +12,7 @@ import time
 
 import pytest
 import requests
-from brain import ROOT, Brain
+from brain import ROOT, SENSES, Brain
 
 HERE = ROOT / "tests" / "python"
 QUESTION = ROOT / "tests" / "media" / "question.wav"
@@ -26,21 +26,8 @@ def brain(tmp_path_factory):
         actor = "llm"
         weights = "smollm2-135m"
         max_tokens = 4
-        [models.embed]
-        actor = "llm"
-        weights = "minilm-l6"
-        [models.whisper]
-        actor = "speech"
-        weights = "whisper-tiny.en"
-        [models.voice]
-        actor = "voice"
-        weights = { model = "voice-joe", config = "voice-joe-config" }
-        [models.echo]
-        actor = "echo"
-        [router]
-        answer = ["fast"]
     """
-    brain = Brain(tmp_path_factory.mktemp("schemathesis"), models)
+    brain = Brain(tmp_path_factory.mktemp("schemathesis"), models + SENSES)
     yield brain
     brain.stop()
 
@@ -71,23 +58,31 @@ def restarts(brain) -> dict[str, float]:
     return {m[1]: float(m[2]) for m in re.finditer(r'model_restarts\{model="(\w+)"[^}]*\} (\S+)', page)}
 
 
-def test_the_doors_do_what_they_tell(brain, jobs, tmp_path):
-    answers = tmp_path / "answers"
+@pytest.fixture(scope="module")
+def asked(brain, jobs, tmp_path_factory):
+    """What schemathesis said, and each door with each status that it gave."""
+    folder = tmp_path_factory.mktemp("answers")
+    answers = folder / "answers"
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "schemathesis.toml", "--no-color"]
-    asked = subprocess.run(
+    ran = subprocess.run(
         [*command, "run", f"{brain.http}/openapi.json"],
         # It leaves a folder behind.
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(HERE), "JOBS": ",".join(jobs), "ANSWERS": str(answers)},
         capture_output=True,
         text=True,
         timeout=600,
     )
-    assert asked.returncode == 0, asked.stdout + asked.stderr
+    return ran, [line.rsplit(" ", 1) for line in answers.read_text().splitlines()]
+
+
+def test_the_doors_do_what_they_tell(brain, asked):
+    ran, answers = asked
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     told = requests.get(f"{brain.http}/openapi.json", timeout=60).json()["paths"]
     doors = {f"{method.upper()} {path}" for path, methods in told.items() for method in methods}
-    counted = collections.Counter(line.rsplit(" ", 1)[0] for line in answers.read_text().splitlines())
-    well = {line.rsplit(" ", 1)[0] for line in answers.read_text().splitlines() if line.rsplit(" ", 1)[1][0] == "2"}
+    counted = collections.Counter(door for door, _ in answers)
+    well = {door for door, status in answers if status[0] == "2"}
     # The document is asked for in any case. These ears know English only: there is nothing that they translate. What is made
     # up hardly ever is speech: the next test has some transcribed.
     assert doors - counted.keys() <= {"GET /openapi.json"}, counted
@@ -98,7 +93,7 @@ def test_the_doors_do_what_they_tell(brain, jobs, tmp_path):
     }, "never answered well"
 
 
-def test_afterwards_everybody_is_there_and_has_been_all_the_time(brain, jobs):
+def test_afterwards_everybody_is_there_and_has_been_all_the_time(brain, asked):
     assert brain.process.poll() is None
     assert restarts(brain) == dict.fromkeys(["fast", "embed", "whisper", "voice", "echo"], 0), brain.log.read_text()
     assert requests.get(f"{brain.http}/readyz", timeout=60).status_code == 200

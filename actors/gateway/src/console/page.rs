@@ -28,6 +28,7 @@ const FILES: &[File] = &[
     ("answer.css", CSS, include_bytes!("page/answer.css")),
     ("ask.css", CSS, include_bytes!("page/ask.css")),
     ("brain.css", CSS, include_bytes!("page/brain.css")),
+    ("clocks.css", CSS, include_bytes!("page/clocks.css")),
     ("look.css", CSS, include_bytes!("page/look.css")),
     ("answer.js", JS, include_bytes!("page/answer.js")),
     ("ask.js", JS, include_bytes!("page/ask.js")),

@@ -1,12 +1,14 @@
 // What goes along with a question? Files that were picked, dropped or pasted.
 
 import { make } from './make.js';
-import { size } from './words.js';
+import { kindOf, size } from './words.js';
 
 const list = document.getElementById('attached');
 const picker = document.getElementById('files');
 const cover = document.getElementById('drop');
 let files = [];
+/** What is done when a file is taken off again. */
+let whenRemoved = () => {};
 
 /** Takes the files, and leaves none for the next question. */
 export function takeFiles() {
@@ -28,11 +30,11 @@ export function startAttach(changed) {
     show();
     changed();
   };
-  list.addEventListener('removed', ({ detail }) => {
-    files = files.filter((file) => file !== detail);
+  whenRemoved = (removed) => {
+    files = files.filter((file) => file !== removed);
     show();
     changed();
-  });
+  };
   document.getElementById('attach').addEventListener('click', () => picker.click());
   picker.addEventListener('change', () => {
     add(picker.files);
@@ -63,15 +65,9 @@ function show() {
   for (const picture of list.querySelectorAll('img')) URL.revokeObjectURL(picture.src);
   list.replaceChildren(...files.map((file) => {
     const remove = make('button', { type: 'button', className: 'remove', 'aria-label': `Remove ${file.name}` }, '×');
-    remove.addEventListener('click', () => list.dispatchEvent(new CustomEvent('removed', { detail: file })));
+    remove.addEventListener('click', () => whenRemoved(file));
     return make('li', {}, thumbnail(file), make('span', { className: 'name' }, file.name), make('span', { className: 'about' }, size(file.size)), remove);
   }));
-}
-
-/** What kind of thing a file is, in a word. */
-export function kindOf(file) {
-  const [kind] = file.type.split('/');
-  return { image: 'picture', audio: 'sound', video: 'film', text: 'text' }[kind] ?? 'file';
 }
 
 function thumbnail(file) {

@@ -1,6 +1,6 @@
 // How is a question put, and how does its answer come? By the door that every client of OpenAI's API uses.
 
-import { headers } from './key.js';
+import { headers, refusal } from './key.js';
 import { lines } from './lines.js';
 
 /**
@@ -19,10 +19,7 @@ export async function* ask({ model, text, files, signal }) {
     body: JSON.stringify(body),
     signal,
   });
-  if (!response.ok) {
-    const told = await response.json().catch(() => ({}));
-    throw Object.assign(new Error(told.error?.message ?? `status ${response.status}`), { needsKey: response.status === 401 });
-  }
+  if (!response.ok) throw await refusal(response);
   const end = {};
   for await (const line of lines(response)) {
     if (!line.startsWith('data: ') || line === 'data: [DONE]') continue;
@@ -31,9 +28,9 @@ export async function* ask({ model, text, files, signal }) {
     if (chunk.usage) end.usage = chunk.usage;
     const [choice] = chunk.choices;
     const notes = chunk.megabrain ?? {};
+    if (choice?.delta.reasoning_content) yield { thought: choice.delta.reasoning_content };
     if (choice?.delta.content) yield { text: choice.delta.content };
     if (notes.leg) yield { leg: notes.leg };
-    else if (notes.reasoning_content) yield { thought: notes.reasoning_content };
     else if (choice?.finish_reason) Object.assign(end, notes, { finish: choice.finish_reason });
     else if (notes.evidence) yield { evidence: notes.evidence };
   }

@@ -1,7 +1,7 @@
 // How does the page hear of the brain? By one stream, taken up again whenever it breaks.
 
 import { takeIn } from './brain.js';
-import { askForKey, headers, onKey } from './key.js';
+import { askForKey, headers, onKey, refusal } from './key.js';
 import { lines } from './lines.js';
 
 /** The node says something every ten seconds at least; silence for longer is a dead line. */
@@ -70,11 +70,4 @@ function show(line) {
   } catch (error) {
     reportError(error);
   }
-}
-
-async function refusal(response) {
-  const told = await response.json().catch(() => ({}));
-  const error = new Error(told.error?.message ?? `status ${response.status}`);
-  error.needsKey = response.status === 401;
-  return error;
 }

@@ -1,9 +1,8 @@
 // What was found in what came along? A part for each file: the file itself, and its findings, on its clock if it has one.
 
-import { kindOf } from './attach.js';
 import { eachFrame, make } from './make.js';
 import { Timeline } from './timeline.js';
-import { clock } from './words.js';
+import { clock, kindOf } from './words.js';
 
 export class Findings {
   constructor(files) {

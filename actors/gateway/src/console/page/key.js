@@ -12,6 +12,12 @@ export function headers(more = {}) {
   return key ? { ...more, authorization: `Bearer ${key}` } : more;
 }
 
+/** Why a door did not let us in, as an error for a person; `needsKey` where a key would help. */
+export async function refusal(response) {
+  const told = await response.json().catch(() => ({}));
+  return Object.assign(new Error(told.error?.message ?? `status ${response.status}`), { needsKey: response.status === 401 });
+}
+
 /** Asks for a key, and says why. */
 export function askForKey(why) {
   document.getElementById('key-why').textContent = why;

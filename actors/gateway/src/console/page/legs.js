@@ -59,9 +59,9 @@ export class Legs {
     const wanted = marks(length, MOST_MARKS);
     while (this.axis.childElementCount > wanted.length) this.axis.lastElementChild.remove();
     while (this.axis.childElementCount < wanted.length) this.axis.append(make('span'));
-    wanted.forEach((mark, index) => {
-      say(this.axis.children[index], mark ? time(mark).replace(/\.0+ /, ' ') : '0');
-      this.axis.children[index].style.left = `${(mark / length) * 100}%`;
+    wanted.forEach((at, index) => {
+      say(this.axis.children[index], at ? time(at).replace(/\.0+ /, ' ') : '0');
+      this.axis.children[index].style.left = `${(at / length) * 100}%`;
     });
   }
 
@@ -102,10 +102,8 @@ function fillRow(row, legs, length) {
   });
   const shown = notes.slice(0, 5);
   const rest = notes.length - shown.length;
-  if (row.notes.childElementCount !== shown.length + (rest ? 1 : 0)) {
-    row.notes.replaceChildren(...shown.map(({ text, isBad }) => make('li', { className: isBad ? 'bad' : '' }, text)));
-    if (rest) row.notes.append(make('li', {}, `and ${count(rest, 'more', 'more')}`));
-  }
+  row.notes.replaceChildren(...shown.map(({ text, isBad }) => make('li', { className: isBad ? 'bad' : '' }, text)));
+  if (rest) row.notes.append(make('li', {}, `and ${count(rest, 'more', 'more')}`));
 }
 
 function titleOf({ leg, status, to, from, queued_ms: queued }) {

@@ -49,13 +49,13 @@ function show() {
   const last = elements.findLastIndex((element) => element.dataset.state === 'working');
   [router.element, ...elements].forEach((element, index) => element.classList.toggle('on-the-way', index <= last));
   const ready = models.filter((model) => model.state === 'ready').length;
-  const tokens = models.reduce((sum, model) => sum + (model.in_flight > 0 ? model.tokens_per_second : 0), 0);
+  const tokens = models.reduce((total, model) => total + (model.in_flight > 0 ? model.tokens_per_second : 0), 0);
   say(sum, models.length ? `${ready} of ${models.length} ready${tokens >= 0.05 ? `, ${speed(tokens)} tokens a second` : ''}` : 'none yet');
 }
 
 function showRouter() {
   const nodes = [...brain.nodes.values()].filter((node) => node.router);
-  const asks = nodes.reduce((sum, node) => sum + node.asks_in_flight, 0);
+  const asks = nodes.reduce((total, node) => total + node.asks_in_flight, 0);
   router.element.dataset.state = nodes.length ? (asks ? 'working' : 'ready') : 'gone';
   say(router.about, nodes.length ? 'asks the models, joins what they find' : 'not there: nobody takes questions');
   say(router.load, asks ? count(asks, 'question') : '');

@@ -27,16 +27,16 @@ export function startTraffic() {
 /** A leg of a question of this page begins or ends: drawn at once. */
 export function drawLeg(model, way) {
   const key = `${model} ${way}`;
-  drawn.set(key, (drawn.get(key) ?? 0) + 1);
   // Presence tells of it within two seconds, or never: then it must not hide somebody else's work.
-  setTimeout(() => drawn.set(key, Math.max(0, (drawn.get(key) ?? 0) - 1)), 2500);
+  drawn.set(key, [...(drawn.get(key) ?? []), performance.now() + 2500]);
   send(model, way, 1);
 }
 
 function alreadyDrawn(model, way, most) {
   const key = `${model} ${way}`;
-  const some = Math.min(drawn.get(key) ?? 0, most);
-  if (some) drawn.set(key, drawn.get(key) - some);
+  const waiting = (drawn.get(key) ?? []).filter((until) => until > performance.now());
+  const some = Math.min(waiting.length, most);
+  drawn.set(key, waiting.slice(some));
   return some;
 }
 

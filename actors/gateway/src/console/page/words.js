@@ -66,3 +66,9 @@ export function verb(capability) {
 export function capabilityOf(subject) {
   return subject.split('.')[2] ?? '';
 }
+
+/** What kind of thing a file is, in a word. */
+export function kindOf(file) {
+  const [kind] = file.type.split('/');
+  return { image: 'picture', audio: 'sound', video: 'film', text: 'text' }[kind] ?? 'file';
+}
