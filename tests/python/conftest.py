@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 pytest.register_assert_rewrite("brain", "contract", "inbox")
-from brain import ROOT, Brain  # noqa: E402: what it asserts is to be told in full
+from brain import ROOT, SENSES, Brain  # noqa: E402: what it asserts is to be told in full
 
 PASSWORDS = {role: f"{role}Secret" for role in ("client", "model", "node", "admin")}
 # Each role has inboxes of its own, so that it need not be let into others'.

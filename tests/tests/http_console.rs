@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures::{Stream, StreamExt as _};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use megabrain_tests::{Doors, error, signal};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -12,21 +13,19 @@ const ECHO: &str = "[models.echo]\nactor = \"echo\"\n";
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The lines of a feed.
-struct Feed<S> {
-    pieces: S,
+struct Feed {
+    pieces: BoxStream<'static, reqwest::Result<Bytes>>,
     rest: BytesMut,
 }
 
-impl Feed<()> {
-    async fn of(doors: &Doors) -> Feed<impl Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin + use<>> {
+impl Feed {
+    async fn of(doors: &Doors) -> Self {
         let response = doors.get("/console/events").send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
-        Feed { pieces: response.bytes_stream(), rest: BytesMut::new() }
+        Self { pieces: response.bytes_stream().boxed(), rest: BytesMut::new() }
     }
-}
 
-impl<S: Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin> Feed<S> {
     /// The next line that says something; `None` after the end.
     async fn next(&mut self) -> Option<Value> {
         loop {

@@ -143,6 +143,8 @@ async fn paths_that_try_to_lead_elsewhere_lead_nowhere() {
         "/v1/models/",
         "/v1/./models",
         "/healthz/../v1/models",
+        "/../../etc/passwd",
+        "/v1/models/../../../etc/passwd",
         "/%2e%2e/%2e%2e/etc/passwd",
         "/v1/models/..%2f..%2fetc%2fpasswd",
         "/v1/models/%00",

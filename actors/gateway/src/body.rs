@@ -43,9 +43,11 @@ pub(crate) async fn parameters<T: Send + 'static>(
     request: Request,
     read: impl FnOnce(Parameters) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Room), ApiError> {
-    let (room, request) = room_for(doors, request).await?;
+    let (mut room, request) = room_for(doors, request).await?;
     let limit = doors.config.max_body.as_u64();
     let body = in_time(doors, collect(request.into_body(), limit)).await?;
+    // One that did not say how large it is had room for the largest.
+    room.shrink(body.len());
     let is_small = body.len() as u64 <= SMALL;
     let read = aside(is_small, move || Parameters::read(&body).and_then(read)).await?;
     Ok((read, room))
@@ -99,7 +101,15 @@ fn room(doors: &Doors, headers: &HeaderMap) -> Result<Room, ApiError> {
     if length <= SMALL {
         return Ok(Room::default());
     }
-    let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+    room_of(doors, length)
+}
+
+/// Room for so many bytes.
+///
+/// # Errors
+/// Status 503 if there is none now.
+pub(crate) fn room_of(doors: &Doors, bytes: u64) -> Result<Room, ApiError> {
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     let room = doors.room.clone().try_acquire_many_owned(kib);
     room.map(|permit| Room(Some(permit))).map_err(|_| {
         let message = "there are too many large bodies at this moment: again in a second";

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use megabrain_schemas::{ModelState, Name};
+use megabrain_schemas::ModelState;
 use serde_json::{Value, json};
 
 use crate::doors::{Doors, Shared};
@@ -32,23 +32,14 @@ fn missing(doors: &Doors) -> Vec<String> {
         missing.push("a router".into());
     }
     for model in doors.config.ready.iter().flatten() {
-        let mut best: Option<ModelState> = None;
-        for presence in heard.roster.of_model(model) {
-            best = if presence.state == ModelState::Ready {
-                Some(ModelState::Ready)
-            } else {
-                best.or(Some(presence.state))
-            };
-        }
-        match best {
-            Some(ModelState::Ready) => {}
-            Some(state) => missing.push(format!("model {model}: {}", state.as_str())),
-            None => missing.push(absent(model)),
+        let mut states = heard.roster.of_model(model).map(|presence| presence.state);
+        match states.next() {
+            None => missing.push(format!("model {model}: not there")),
+            Some(first) if first != ModelState::Ready && !states.any(|state| state == ModelState::Ready) => {
+                missing.push(format!("model {model}: {}", first.as_str()));
+            }
+            Some(_) => {}
         }
     }
     missing
-}
-
-fn absent(model: &Name) -> String {
-    format!("model {model}: not there")
 }

@@ -3,10 +3,13 @@
 use axum::http::StatusCode;
 use megabrain_schemas::{BlobRef, Media};
 
-use crate::body::Room;
+use crate::body::{self, Room};
 use crate::doors::Doors;
 use crate::encoded;
 use crate::error::ApiError;
+
+/// URLs that are fetched for one request: one after the other, each in its time.
+const MOST_FETCHED: usize = 16;
 
 /// Something that came with a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,34 +73,44 @@ impl Doors {
     /// # Errors
     /// The blob store is full or away; what is elsewhere cannot be had.
     pub(crate) async fn media(&self, attached: Vec<Attached>, room: &mut Room) -> Result<Vec<Media>, ApiError> {
+        let is_elsewhere = |one: &&Attached| matches!(one.content, Content::Elsewhere(_));
+        if attached.iter().filter(is_elsewhere).count() > MOST_FETCHED {
+            return Err(ApiError::parameter("messages", format!("at most {MOST_FETCHED} URLs are fetched at a time")));
+        }
         let mut inline = self.bus.max_payload() / 2;
         let mut media = Vec::with_capacity(attached.len());
-        for one in attached {
-            let Attached { mime, content } = self.fetched(one).await?;
-            media.push(match content {
-                Content::Blob(blob) => Media::by_reference(mime, blob),
-                Content::Bytes(bytes) if bytes.len() <= inline => {
-                    inline -= bytes.len();
-                    Media { mime, data: Some(bytes.into()), blob: None }
+        for Attached { mime, content } in attached {
+            let (mime, bytes, _place) = match content {
+                Content::Blob(blob) => {
+                    media.push(Media::by_reference(mime, blob));
+                    continue;
                 }
-                Content::Bytes(bytes) => Media::by_reference(mime, self.put_blob(bytes).await?),
-                Content::Elsewhere(_) => continue,
+                Content::Bytes(bytes) => (mime, bytes, Room::default()),
+                Content::Elsewhere(url) => self.fetch(url).await?,
+            };
+            media.push(if bytes.len() <= inline {
+                inline -= bytes.len();
+                Media { mime, data: Some(bytes.into()), blob: None }
+            } else {
+                Media::by_reference(mime, self.put_blob(bytes).await?)
             });
         }
         room.shrink(self.bus.max_payload());
         Ok(media)
     }
 
-    /// Fetches it, if it is elsewhere.
-    async fn fetched(&self, attached: Attached) -> Result<Attached, ApiError> {
-        let Content::Elsewhere(url) = attached.content else { return Ok(attached) };
-        let (outbound, limit, place) = (self.outbound.clone(), self.config.max_body.as_u64(), url.clone());
+    /// Fetches what is elsewhere. Its room is to be kept for as long as its bytes.
+    async fn fetch(&self, url: String) -> Result<(Option<String>, Vec<u8>, Room), ApiError> {
+        let limit = self.config.max_body.as_u64();
+        let mut room = body::room_of(self, limit)?;
+        let (outbound, place) = (self.outbound.clone(), url.clone());
         let fetched = tokio::task::spawn_blocking(move || outbound.get(&place, limit)).await;
         let bytes = fetched.unwrap_or_else(|error| Err(error.to_string())).map_err(|error| {
             let message = format!("{url} cannot be fetched: {error}");
             ApiError::new(StatusCode::BAD_REQUEST, "url_not_fetched", message).about("messages")
         })?;
-        Ok(Attached::bytes(None, bytes))
+        room.shrink(bytes.len());
+        Ok((media_type(&bytes).map(str::to_owned), bytes, room))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which models are there, and what does an id mean? Whoever is on the bus by its name, the whole brain as `brain`.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -88,38 +89,32 @@ impl Doors {
         instances.peek().is_none() || instances.any(|one| one.accepts.iter().any(|mime| mime.starts_with("image/")))
     }
 
-    /// Everything that can be named as a model: id, and the instances if it is one.
-    pub(crate) fn listed(&self) -> Vec<(String, Vec<Presence>)> {
+    /// Tells of everything that can be named as a model: its id, and its instances if it is one.
+    pub(crate) fn listed<T>(&self, tell: impl Fn(&str, &[&Presence]) -> T) -> Vec<T> {
         let heard = self.present.look();
-        let brain = heard.has_router().then(|| (BRAIN.to_owned(), Vec::new()));
-        let models = heard.models().into_iter();
-        let models = models.map(|(model, instances)| (model.to_string(), instances.into_iter().cloned().collect()));
-        let mut listed: Vec<(String, Vec<Presence>)> = brain.into_iter().chain(models).collect();
-        for (alias, model) in &self.config.aliases {
-            if let Some((_, instances)) = listed.iter().find(|(id, _)| *id == *model.as_str()) {
-                let instances = instances.clone();
-                listed.push((alias.clone(), instances));
-            }
-        }
-        listed
+        let models = heard.models();
+        let brain = heard.has_router().then_some((BRAIN, [].as_slice()));
+        let named = models.iter().map(|(model, instances)| (model.as_str(), instances.as_slice()));
+        let known: BTreeMap<&str, &[&Presence]> = brain.into_iter().chain(named.clone()).collect();
+        let aliases = self.config.aliases.iter();
+        let aliases = aliases.filter_map(|(alias, model)| Some((alias.as_str(), *known.get(model.as_str())?)));
+        brain.into_iter().chain(named).chain(aliases).map(|(id, instances)| tell(id, instances)).collect()
     }
 }
 
 /// `GET /v1/models`
 pub(crate) async fn list(State(doors): State<Shared>) -> Json<Value> {
-    let data: Vec<Value> = doors.listed().iter().map(|(id, instances)| describe(id, instances)).collect();
-    Json(json!({ "object": "list", "data": data }))
+    Json(json!({ "object": "list", "data": doors.listed(describe) }))
 }
 
 /// `GET /v1/models/{id}`
 pub(crate) async fn one(State(doors): State<Shared>, Id(id): Id) -> Result<Json<Value>, ApiError> {
-    let listed = doors.listed();
-    let found = listed.iter().find(|(known, _)| *known == id).ok_or_else(|| ApiError::no_model(&id))?;
-    Ok(Json(describe(&found.0, &found.1)))
+    let told = doors.listed(|known, instances| (known == id).then(|| describe(known, instances)));
+    told.into_iter().flatten().next().map(Json).ok_or_else(|| ApiError::no_model(&id))
 }
 
 /// One model as OpenAI's clients know it, and beside that what it does and how it is.
-fn describe(id: &str, instances: &[Presence]) -> Value {
+fn describe(id: &str, instances: &[&Presence]) -> Value {
     let mut model = json!({ "id": id, "object": "model", "created": started(), "owned_by": "megabrain" });
     let best = instances.iter().find(|presence| presence.state == ModelState::Ready).or(instances.first());
     if let (Some(presence), Some(fields)) = (best, model.as_object_mut()) {

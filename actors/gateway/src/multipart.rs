@@ -32,8 +32,10 @@ impl Form {
     /// # Errors
     /// It is none, is larger than a body may be, does not come in time, or has two files.
     pub(crate) async fn read(doors: &Shared, request: Request) -> Result<(Self, Room), ApiError> {
-        let (room, request) = body::room_for(doors, request).await?;
+        let (mut room, request) = body::room_for(doors, request).await?;
         let form = body::in_time(doors, Self::receive(doors, request)).await?;
+        let texts: usize = form.texts.iter().map(|(name, text)| name.len() + text.len()).sum();
+        room.shrink(texts + form.file.as_ref().map_or(0, |file| file.bytes.len()));
         Ok((form, room))
     }
 

@@ -46,15 +46,7 @@ impl Outbound {
 
     /// Says what is wrong with an address, as far as it can be told now. Blocks while its name is looked up.
     pub(crate) fn check(&self, url: &str) -> Result<(), String> {
-        let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
-        let scheme = uri.scheme_str().unwrap_or_default();
-        if scheme != "http" && scheme != "https" {
-            return Err("it must begin with http:// or https://".into());
-        }
-        let authority = uri.authority().ok_or("it names no host")?;
-        if authority.as_str().contains('@') {
-            return Err("it must have no user and no password".into());
-        }
+        let uri = read(url)?;
         if self.guide.is_allowed(&uri) {
             return Ok(());
         }
@@ -68,7 +60,7 @@ impl Outbound {
     /// # Errors
     /// Why they have not.
     pub(crate) fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, String> {
-        self.check(url)?;
+        read(url)?;
         let mut answer = self.agent.get(url).call().map_err(|error| error.to_string())?;
         match answer.status().as_u16() {
             200 => answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string()),
@@ -120,6 +112,20 @@ impl Resolver for Guide {
         }
         Ok(addresses)
     }
+}
+
+/// What can be told of an address without looking its name up.
+fn read(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if scheme != "http" && scheme != "https" {
+        return Err("it must begin with http:// or https://".into());
+    }
+    let authority = uri.authority().ok_or("it names no host")?;
+    if authority.as_str().contains('@') {
+        return Err("it must have no user and no password".into());
+    }
+    Ok(uri)
 }
 
 fn look_up(uri: &Uri) -> Result<Vec<IpAddr>, std::io::Error> {

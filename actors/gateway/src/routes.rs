@@ -4,6 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
@@ -42,7 +43,7 @@ pub(crate) struct Door {
     answering: MethodRouter<Shared>,
 }
 
-/// Every door there is: none is opened, or told of, but these.
+/// Every door for programs: these are told of, and no others. The console opens its own, [`console::routes`].
 pub(crate) fn doors() -> Vec<Door> {
     use openapi::{audio, completions, conversations, embeddings, jobs as job, ollama as ollamas, responses, service};
     let of = |scope| Some(scope);
@@ -90,20 +91,20 @@ pub(crate) fn routes(shared: Shared) -> Router {
             Some(scope) => one.route_layer(from_fn_with_state((shared.clone(), scope), admit::let_in)),
         })
     });
-    all.method_not_allowed_fallback(wrong_method)
-        .fallback(nothing_here)
-        .layer(RequestBodyTimeoutLayer::new(BODY))
-        .layer(axum::extract::DefaultBodyLimit::max(
-            usize::try_from(shared.config.max_body.as_u64()).unwrap_or(usize::MAX),
-        ))
-        .layer(allowing(shared.access.origins()))
-        .layer(from_fn_with_state(shared.clone(), admit::check_origin))
-        .layer(from_fn(ollama::with_plain_errors))
-        .layer(from_fn_with_state(shared.clone(), admit::count))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(admit::name_work))
-        .layer(map_response(plain_content))
-        .with_state(shared)
+    let max_body = usize::try_from(shared.config.max_body.as_u64()).unwrap_or(usize::MAX);
+    // The first is outermost. One layer of many: each `layer` is a box more, which all around it clone at every request.
+    let passed = (
+        map_response(plain_content),
+        from_fn(admit::name_work),
+        from_fn_with_state(shared.clone(), admit::count),
+        from_fn(ollama::with_plain_errors),
+        CatchPanicLayer::custom(panicked),
+        from_fn_with_state(shared.clone(), admit::check_origin),
+        allowing(shared.access.origins()),
+        DefaultBodyLimit::max(max_body),
+        RequestBodyTimeoutLayer::new(BODY),
+    );
+    all.method_not_allowed_fallback(wrong_method).fallback(nothing_here).layer(passed).with_state(shared)
 }
 
 /// What a browser is told of the pages that may call.

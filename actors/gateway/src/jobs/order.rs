@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_document_tells_its_parameters() {
-        tells_all("/v1/jobs", r#"{"capability":"ask","body":{}}"#, JobCall::read, &[], &[]);
+        tells_all("/v1/jobs", r#"{"capability":"ask","body":{}}"#, JobCall::read, &[]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::work::Work;
 
 use super::{HARMLESS_OPTIONS, messages, nanoseconds};
 
-const HARMLESS: Harmless =
+pub(crate) const HARMLESS: Harmless =
     Harmless { any: &["keep_alive"], only: &[("logprobs", &["false"]), ("top_logprobs", &["0"])] };
 
 struct ChatCall {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_document_tells_its_parameters() {
         let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
-        tells_all("/api/chat", body, ChatCall::read, &["options"], &[]);
+        tells_all("/api/chat", body, ChatCall::read, &["options"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How do Ollama's clients speak? The same as OpenAI's in other words: lines of JSON, settings under `options`.
 
-mod chat;
+pub(crate) mod chat;
 mod messages;
 
 use std::time::{Instant, SystemTime};
@@ -25,11 +25,14 @@ use crate::work::Work;
 pub(crate) use chat::chat;
 
 /// How a machine is used stands in the brain file.
-const HARMLESS_OPTIONS: Harmless = Harmless {
+pub(crate) const HARMLESS_OPTIONS: Harmless = Harmless {
     any: &["num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "numa", "low_vram"],
     // As far as engines look back for `repeat_penalty`.
     only: &[("repeat_last_n", &["64"])],
 };
+
+/// What `/api/embed` takes although it does nothing.
+pub(crate) const HARMLESS_EMBED: Harmless = Harmless { any: &["keep_alive"], only: &[] };
 
 /// Errors as Ollama's clients read them: `{"error": "…"}`.
 pub(crate) async fn with_plain_errors(request: Request, next: Next) -> Response {
@@ -47,14 +50,13 @@ pub(crate) async fn with_plain_errors(request: Request, next: Next) -> Response 
 /// `GET /api/tags`
 pub(crate) async fn tags(State(doors): State<Shared>) -> Json<Value> {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let model = |id: &String| {
+    let model = |id: &str| {
         let name = format!("{id}:latest");
         let details =
             json!({ "format": "", "family": "", "families": null, "parameter_size": "", "quantization_level": "" });
         json!({ "name": name, "model": name, "modified_at": now, "size": 0, "digest": "", "details": details })
     };
-    let models: Vec<Value> = doors.listed().iter().map(|(id, _)| model(id)).collect();
-    Json(json!({ "models": models }))
+    Json(json!({ "models": doors.listed(|id, _| model(id)) }))
 }
 
 /// `GET /api/version`: ours. Clients ask for it to see whether anybody is there.
@@ -69,7 +71,7 @@ fn read_embed(mut parameters: Parameters) -> Result<(String, EmbedRequest), ApiE
     Parameters::from(options).finish(&HARMLESS_OPTIONS)?;
     // Ollama cuts what is too long unless it is told not to.
     let truncate = parameters.take("truncate")?.unwrap_or(true);
-    parameters.finish(&Harmless { any: &["keep_alive"], only: &[] })?;
+    parameters.finish(&HARMLESS_EMBED)?;
     Ok((model, EmbedRequest { input, truncate, ..EmbedRequest::default() }))
 }
 
@@ -107,6 +109,6 @@ mod tests {
 
     #[test]
     fn the_document_tells_its_parameters() {
-        tells_all("/api/embed", r#"{"model":"embed","input":"a"}"#, read_embed, &[], &[]);
+        tells_all("/api/embed", r#"{"model":"embed","input":"a"}"#, read_embed, &["options"]);
     }
 }

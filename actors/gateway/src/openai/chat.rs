@@ -20,7 +20,7 @@ use super::chat_stream::ChatStream;
 use super::{messages, tools};
 
 /// What OpenAI's clients send along and engines need not know.
-const HARMLESS: Harmless = Harmless {
+pub(crate) const HARMLESS: Harmless = Harmless {
     any: &[
         "user",
         "store",
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_document_tells_its_parameters() {
         let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hi"}]}"#;
-        tells_all("/v1/chat/completions", body, ChatCall::read, &[], &[]);
+        tells_all("/v1/chat/completions", body, ChatCall::read, &[]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{body, openai};
 use super::chat::StreamOptions;
 use super::chat_stream::done;
 
-const HARMLESS: Harmless = Harmless {
+pub(crate) const HARMLESS: Harmless = Harmless {
     any: &["user"],
     only: &[("n", &["1"]), ("best_of", &["1"]), ("echo", &["false"]), ("suffix", &["\"\""])],
 };
@@ -146,6 +146,6 @@ mod tests {
 
     #[test]
     fn the_document_tells_its_parameters() {
-        tells_all("/v1/completions", r#"{"model":"fast","prompt":"Hi"}"#, CompletionCall::read, &[], &[]);
+        tells_all("/v1/completions", r#"{"model":"fast","prompt":"Hi"}"#, CompletionCall::read, &[]);
     }
 }

@@ -1,16 +1,16 @@
-//! How do OpenAI's clients speak? One file for each thing that they ask for; what they share is in `messages`.
+//! How do OpenAI's clients speak? One file for each thing that they ask for; what they share is in `messages` and `tools`, and here.
 
-mod chat;
+pub(crate) mod chat;
 mod chat_stream;
-mod completions;
-mod embeddings;
+pub(crate) mod completions;
+pub(crate) mod embeddings;
 mod messages;
 mod responses;
 mod responses_head;
-mod responses_input;
+pub(crate) mod responses_input;
 mod responses_items;
 mod responses_stream;
-mod speech;
+pub(crate) mod speech;
 mod tools;
 mod transcript;
 mod transcript_stream;

@@ -11,7 +11,7 @@ use crate::parameters::{Harmless, Parameters};
 
 use super::{messages, tools};
 
-const HARMLESS: Harmless = Harmless {
+pub(crate) const HARMLESS: Harmless = Harmless {
     any: &[
         "user",
         "store",
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_document_tells_its_parameters() {
         let body = r#"{"model":"fast","input":"Hi"}"#;
-        tells_all("/v1/responses", body, ResponseCall::read, &[], &[]);
+        tells_all("/v1/responses", body, ResponseCall::read, &[]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Operation;
-use super::schema::{body, event_stream, model, object, only, within};
+use super::schema::{body, event_stream, harmless, model, object, within};
+use crate::openai;
 
 /// `POST /v1/audio/transcriptions`
 pub(crate) fn transcriptions() -> Operation {
@@ -23,13 +24,11 @@ pub(crate) fn speech() -> Operation {
         "voice": { "type": ["string", "null"], "description": "A voice of the model; `alloy` and the like are its own." },
         "speed": within(0.25, 4.0, "1 is the voice's own speed."),
         "response_format": { "enum": ["wav", "flac", "opus", null], "description": "Without it, wav." },
-        "instructions": only(&[json!("")]),
-        "stream_format": only(&[json!("audio")]),
     });
     let example = json!({ "model": "tts-1", "voice": "alloy", "input": "Berth 42 is yours." });
     let file = json!({ "type": "string", "format": "binary" });
     Operation::new("createSpeech", "Speaks a text.")
-        .takes_json(&body(&["model", "input"], &[own]), &example)
+        .takes_json(&body(&["model", "input"], &[own, harmless(&openai::speech::HARMLESS)]), &example)
         .answers(200, "The speech, in one file.", "audio/wav", &file)
         .or(200, "audio/flac", &file)
         .or(200, "audio/ogg", &file)

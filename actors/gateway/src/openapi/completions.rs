@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Operation;
 use super::sampling::{longest, sampling, stream, stream_options};
-use super::schema::{body, event_stream, ignored, model, object, only, reference};
+use super::schema::{body, event_stream, harmless, model, object, reference};
+use crate::openai;
 
 /// `POST /v1/completions`
 pub(crate) fn completions() -> Operation {
@@ -21,14 +22,12 @@ fn request() -> Value {
     let own = json!({
         "model": model("A model's id, or `brain`."),
         "prompt": { "anyOf": [text, { "type": "array", "minItems": 1, "maxItems": 1, "items": text }] },
-        "n": only(&[json!(1)]),
-        "best_of": only(&[json!(1)]),
-        "echo": only(&[json!(false)]),
-        "suffix": only(&[json!("")]),
-        "user": ignored(),
     });
     let stream = stream("True: the answer is sent in chunks, as it comes.");
-    body(&["model", "prompt"], &[own, longest("max_tokens"), sampling(), stream, stream_options()])
+    body(
+        &["model", "prompt"],
+        &[own, harmless(&openai::completions::HARMLESS), longest("max_tokens"), sampling(), stream, stream_options()],
+    )
 }
 
 fn completion() -> Value {

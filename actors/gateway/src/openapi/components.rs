@@ -110,7 +110,7 @@ fn message() -> Value {
             "role": { "enum": ["system", "developer", "user", "assistant", "tool"] },
             "content": maybe(&json!({ "anyOf": [{ "type": "string" }, parts] })),
             "name": super::schema::ignored(),
-            "reasoning_content": { "description": "What the assistant thought before it answered." },
+            "reasoning_content": { "type": ["string", "null"], "description": "What the assistant thought before it answered." },
             "tool_calls": maybe(&json!({ "type": "array", "items": reference("ToolCall") })),
             "tool_call_id": { "type": ["string", "null"], "description": "The call that a message of role tool answers." },
         }),

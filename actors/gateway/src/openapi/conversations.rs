@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Operation;
 use super::sampling::{longest, sampling, stream, stream_options};
-use super::schema::{body, event_stream, ignored, maybe, model, object, only, reference};
+use super::schema::{body, event_stream, harmless, maybe, model, object, reference};
+use crate::openai;
 
 /// `POST /v1/chat/completions`
 pub(crate) fn chat() -> Operation {
@@ -22,7 +23,7 @@ pub(crate) fn chat() -> Operation {
 pub(super) fn tools(function: &Value) -> Value {
     json!({
         "tools": maybe(&json!({ "type": "array", "maxItems": 128, "items": function })),
-        "parallel_tool_calls": { "description": "False: at most one call in an answer." },
+        "parallel_tool_calls": { "type": ["boolean", "null"], "description": "False: at most one call in an answer." },
     })
 }
 
@@ -44,25 +45,12 @@ fn request() -> Value {
         "tool_choice": maybe(&reference("ToolChoice")),
         "response_format": maybe(&reference("ResponseFormat")),
         "grammar": { "type": ["string", "null"], "description": "The form of the answer, in GBNF." },
-        "n": only(&[json!(1)]),
-        "logprobs": only(&[json!(false)]),
-        "top_logprobs": only(&[json!(0)]),
-        "functions": only(&[json!([])]),
-        "function_call": only(&[json!("none"), json!("auto")]),
-        "modalities": only(&[json!(["text"])]),
-        "verbosity": only(&[json!("medium")]),
-        "user": ignored(),
-        "store": ignored(),
-        "metadata": ignored(),
-        "service_tier": ignored(),
-        "prompt_cache_key": ignored(),
-        "prompt_cache_retention": ignored(),
-        "safety_identifier": ignored(),
     });
     body(
         &["model", "messages"],
         &[
             own,
+            harmless(&openai::chat::HARMLESS),
             longest("max_tokens"),
             longest("max_completion_tokens"),
             sampling(),

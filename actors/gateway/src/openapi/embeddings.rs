@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Operation;
-use super::schema::{body, ignored, model, object};
+use super::schema::{body, harmless, model, object};
+use crate::openai;
 
 /// `POST /v1/embeddings`
 pub(crate) fn embeddings() -> Operation {
@@ -20,9 +21,8 @@ fn request() -> Value {
         "model": model("A model's id; `text-embedding-3-small` and the like are whoever embeds here."),
         "input": { "anyOf": [text, { "type": "array", "minItems": 1, "items": text }] },
         "encoding_format": { "enum": ["float", "base64", null], "description": "base64: of little-endian 32-bit floats." },
-        "user": ignored(),
     });
-    body(&["model", "input"], &[own])
+    body(&["model", "input"], &[own, harmless(&openai::embeddings::HARMLESS)])
 }
 
 fn list() -> Value {

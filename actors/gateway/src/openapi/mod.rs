@@ -4,7 +4,8 @@
 //! name, so that one they do not know is refused by name: there are no types to derive a description from. Libraries
 //! (utoipa, aide) would need such types for the description alone, with a macro on each. What is a type of the contract is
 //! described by its own schema. Tests hold the rest to what the doors do: each door's own, for the names that it knows,
-//! and `tests/python/test_schemathesis.py` for everything, against a brain.
+//! and `tests/python/test_schemathesis.py` for everything, against a brain. The console is not told of: its page and its feed
+//! are made for each other, and change together.
 
 pub(crate) mod audio;
 pub(crate) mod completions;

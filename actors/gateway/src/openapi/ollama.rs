@@ -6,7 +6,8 @@ use super::Operation;
 use super::conversations::{function, tools};
 use super::operation::merge;
 use super::sampling::{sampling, stream};
-use super::schema::{body, ignored, json_lines, model, object, only};
+use super::schema::{body, harmless, json_lines, model, object};
+use crate::ollama;
 
 /// `POST /api/chat`
 pub(crate) fn chat() -> Operation {
@@ -29,8 +30,7 @@ pub(crate) fn embed() -> Operation {
         "model": model("A model's id."),
         "input": { "anyOf": [texts, { "type": "array", "minItems": 1, "items": texts }] },
         "truncate": { "type": ["boolean", "null"], "description": "False: what is too long is refused, not cut." },
-        "options": { "type": ["object", "null"], "description": "How a machine is used: taken, and ignored." },
-        "keep_alive": ignored(),
+        "options": table(&harmless(&ollama::HARMLESS_OPTIONS)),
     });
     let count = json!({ "type": "integer", "minimum": 0 });
     let vectors = object(
@@ -43,7 +43,7 @@ pub(crate) fn embed() -> Operation {
         }),
     );
     Operation::new("ollamaEmbed", "Makes vectors of texts, in Ollama's words.")
-        .takes_json(&body(&["model", "input"], &[own]), &example)
+        .takes_json(&body(&["model", "input"], &[own, harmless(&ollama::HARMLESS_EMBED)]), &example)
         .answers(200, "A vector for each text.", "application/json", &vectors)
         .asks_a_model()
 }
@@ -85,7 +85,7 @@ fn request() -> Value {
             "role": { "enum": ["system", "developer", "user", "assistant", "tool"] },
             "content": { "type": ["string", "array", "null"] },
             "images": { "type": ["array", "null"], "items": { "type": "string" }, "description": "In base64." },
-            "thinking": { "description": "What the assistant thought before it answered." },
+            "thinking": { "type": ["string", "null"], "description": "What the assistant thought before it answered." },
             "tool_calls": { "type": ["array", "null"] },
             "tool_name": { "description": "The function whose result a message of role tool is." },
         }),
@@ -96,12 +96,9 @@ fn request() -> Value {
         "options": options(),
         "format": { "anyOf": [{ "enum": ["json", "", null] }, { "type": "object", "description": "A JSON Schema." }] },
         "think": { "type": ["boolean", "null"], "description": "False: what the model thinks is not told." },
-        "logprobs": only(&[json!(false)]),
-        "top_logprobs": only(&[json!(0)]),
-        "keep_alive": ignored(),
     });
     let stream = stream("False: the answer is sent when it is whole.");
-    body(&["model", "messages"], &[own, stream, tools(&function())])
+    body(&["model", "messages"], &[own, harmless(&ollama::chat::HARMLESS), stream, tools(&function())])
 }
 
 fn options() -> Value {
@@ -110,14 +107,14 @@ fn options() -> Value {
         &mut properties,
         &json!({
             "num_predict": { "type": ["integer", "null"], "description": "The longest answer, in tokens; below 0: the brain's." },
-            "repeat_last_n": only(&[json!(64)]),
         }),
     );
-    for name in
-        ["num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "numa", "low_vram"]
-    {
-        merge(&mut properties, &json!({ name: ignored() }));
-    }
+    merge(&mut properties, &harmless(&ollama::HARMLESS_OPTIONS));
+    table(&properties)
+}
+
+/// A table of parameters within others, likewise: one that is not known is refused, unless it is null.
+fn table(properties: &Value) -> Value {
     json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": { "type": "null" } })
 }
 
@@ -139,7 +136,7 @@ fn whole() -> Value {
             "created_at": { "type": "string" },
             "message": message,
             "done": { "const": true },
-            "done_reason": { "enum": ["stop", "length", "tool_calls"] },
+            "done_reason": { "enum": ["stop", "length"] },
             "total_duration": count,
             "prompt_eval_count": count,
             "eval_count": count,

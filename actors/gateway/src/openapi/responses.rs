@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::Operation;
 use super::conversations::tools;
 use super::sampling::{longest, sampling, stream};
-use super::schema::{body, event_stream, ignored, maybe, model, object, only, reference};
+use super::schema::{body, event_stream, harmless, maybe, model, object, reference};
+use crate::openai;
 
 /// `POST /v1/responses`
 pub(crate) fn responses() -> Operation {
@@ -32,23 +33,16 @@ fn request() -> Value {
             "description": "`format`: text, json_object or json_schema, which the answer is held to at every token.",
         },
         "tool_choice": maybe(&json!({ "anyOf": [{ "enum": ["none", "auto", "required"] }, function] })),
-        "include": only(&[json!([])]),
-        "background": only(&[json!(false)]),
-        "truncation": only(&[json!("disabled")]),
-        "top_logprobs": only(&[json!(0)]),
-        "reasoning": only(&[json!({}), json!({ "effort": null, "summary": null })]),
-        "stream_options": only(&[json!({}), json!({ "include_obfuscation": false }), json!({ "include_obfuscation": true })]),
-        "user": ignored(),
-        "store": ignored(),
-        "metadata": ignored(),
-        "service_tier": ignored(),
-        "prompt_cache_key": ignored(),
-        "prompt_cache_retention": ignored(),
-        "safety_identifier": ignored(),
-        "max_tool_calls": ignored(),
     });
     let stream = stream("True: the answer is sent in events, as it comes.");
-    let all = [own, longest("max_output_tokens"), sampling(), stream, tools(&function)];
+    let all = [
+        own,
+        harmless(&openai::responses_input::HARMLESS),
+        longest("max_output_tokens"),
+        sampling(),
+        stream,
+        tools(&function),
+    ];
     body(&["model", "input"], &all)
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::parameters::Harmless;
+
 /// One of the document's own schemas, by its name.
 pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
@@ -17,14 +19,21 @@ pub(super) fn within(lowest: f64, highest: f64, about: &str) -> Value {
     json!({ "type": ["number", "null"], "minimum": lowest, "maximum": highest, "description": about })
 }
 
+/// What a door takes although it does nothing.
+pub(super) fn harmless(harmless: &Harmless) -> Value {
+    let any = harmless.any.iter().map(|name| ((*name).to_owned(), ignored()));
+    let only = harmless.only.iter().map(|(name, texts)| ((*name).to_owned(), only(texts)));
+    Value::Object(any.chain(only).collect())
+}
+
 /// Taken with any value, and nothing follows from it.
 pub(super) fn ignored() -> Value {
     json!({ "description": "Taken, and ignored." })
 }
 
-/// Taken with these values only: what happens anyway.
-pub(super) fn only(values: &[Value]) -> Value {
-    let all: Vec<&Value> = values.iter().chain([&Value::Null]).collect();
+/// Taken with these values only, which are written as JSON: what happens anyway.
+fn only(texts: &[&str]) -> Value {
+    let all: Vec<Value> = texts.iter().chain(&["null"]).filter_map(|text| serde_json::from_str(text).ok()).collect();
     json!({ "enum": all, "description": "What this brain does anyway; other values are refused." })
 }
 
