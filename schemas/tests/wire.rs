@@ -91,6 +91,17 @@ fn chat() {
 }
 
 #[test]
+fn rerank() {
+    reads::<RerankRequest>(r#"{"query":"…","documents":["…","…"]}"#);
+    reads::<RerankRequest>(r#"{"query":"…","documents":["…"],"top_n":1,"truncate":true,"deadline_ms":2000}"#);
+    let whole: RerankRequest = Codec::Json.decode(br#"{"query":"a","documents":["b"],"truncate":null}"#).unwrap();
+    assert!(!whole.truncate);
+    reads::<RerankReply>(
+        r#"{"results":[{"index":1,"relevance_score":0.75}],"usage":{"prompt_tokens":9,"completion_tokens":0}}"#,
+    );
+}
+
+#[test]
 fn embed() {
     reads::<EmbedRequest>(r#"{"input":["…","…"]}"#);
     reads::<EmbedRequest>(r#"{"input":["…"],"model":"embed","truncate":true,"deadline_ms":2000}"#);

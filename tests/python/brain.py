@@ -17,6 +17,9 @@ SENSES = """
     [models.embed]
     actor = "llm"
     weights = "minilm-l6"
+    [models.rerank]
+    actor = "llm"
+    weights = "ms-marco-minilm-l12"
     [models.whisper]
     actor = "speech"
     weights = "whisper-tiny.en"

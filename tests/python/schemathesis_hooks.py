@@ -20,6 +20,7 @@ MODELS = {
     "/v1/audio/transcriptions": ["whisper", "whisper-1", *["nobody"] * 10],
     "/v1/audio/translations": ["whisper", "whisper-1", *["nobody"] * 10],
     "/v1/embeddings": ["embed", "text-embedding-3-small"],
+    "/v1/rerank": ["rerank", "rerank-v3.5"],
     "/api/embed": ["embed", "embed:latest"],
 }
 # What most models, or this one, refuse together or at random values: three requests in four go without.

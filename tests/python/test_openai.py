@@ -6,6 +6,7 @@ import wave
 
 import openai
 import pytest
+import requests
 from brain import ROOT
 
 MEDIA = ROOT / "tests" / "media"
@@ -141,6 +142,28 @@ def test_texts_become_vectors_in_either_encoding(client):
         client.embeddings.create(model="embed", input=["a", ""])
     with pytest.raises(openai.BadRequestError, match="dimensions"):
         client.embeddings.create(model="embed", input="a", dimensions=64)
+
+
+def test_documents_are_ranked_as_other_servers_rank_them(client):
+    def rank(status=200, **parameters):
+        asked = {"model": "rerank", "query": "Which berth is free?"} | parameters
+        answer = requests.post(f"{client.base_url}rerank", json=asked, timeout=60)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    documents = ["Two eggs and sugar.", {"text": "Berth 42 is free on Friday."}, "Berth 41 is taken."]
+    ranked = rank(documents=documents)
+    assert [one["index"] for one in ranked["results"]] == [1, 2, 0] and ranked["usage"]["total_tokens"] > 30
+    best = ranked["results"][0]
+    assert best["document"] == {"text": "Berth 42 is free on Friday."} and 0.5 < best["relevance_score"] <= 1
+    # Ids of other houses mean whoever ranks here.
+    (only,) = rank(model="rerank-v3.5", documents=documents, top_n=1, return_documents=False)["results"]
+    assert only == {"index": 1, "relevance_score": pytest.approx(best["relevance_score"], abs=1e-4)}
+    assert "documents[1]" in rank(400, documents=["a", ""])["error"]["message"]
+    assert "top_n" in rank(400, documents=["a"], top_n=0)["error"]["message"]
+    assert "rank_fields" in rank(400, documents=["a"], rank_fields=["text"])["error"]["message"]
+    assert "512" in rank(400, documents=["word " * 600], truncate=False)["error"]["message"]
+    assert rank(404, model="embed", documents=["a"])["error"]["code"]
 
 
 def alike(one, other):

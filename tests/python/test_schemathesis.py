@@ -95,7 +95,7 @@ def test_the_doors_do_what_they_tell(brain, asked):
 
 def test_afterwards_everybody_is_there_and_has_been_all_the_time(brain, asked):
     assert brain.process.poll() is None
-    assert restarts(brain) == dict.fromkeys(["fast", "embed", "whisper", "voice", "echo"], 0), brain.log.read_text()
+    assert restarts(brain) == dict.fromkeys(["fast", "embed", "rerank", "whisper", "voice", "echo"], 0), brain.log.read_text()
     assert requests.get(f"{brain.http}/readyz", timeout=60).status_code == 200
     for model in ("fast", "echo", "brain"):
         chat = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}

@@ -70,6 +70,14 @@ weights = "minilm-l6"
 device = "ram"
 "#;
 
+/// A table of a brain file for a model that ranks texts.
+pub const RANKER: &str = r#"
+[models.rerank]
+actor = "llm"
+weights = "ms-marco-minilm-l12"
+device = "ram"
+"#;
+
 /// A table of a brain file for a language model with eyes, those of a toy that names eight colours.
 pub const SEEING: &str = r#"
 [models.writer]

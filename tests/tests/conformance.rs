@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use megabrain_runtime::conformance::Kit;
 use megabrain_schemas::{Capability, Media, SeeRequest, TranscribeRequest};
-use megabrain_tests::{Brain, EYES, SEEING, VECTORS, media, name};
+use megabrain_tests::{Brain, EYES, RANKER, SEEING, VECTORS, media, name};
 
 const LOADING: Duration = Duration::from_secs(120);
 
@@ -44,6 +44,13 @@ async fn the_llm_actor_keeps_its_promises_with_vectors() {
     // Texts as long as the model reads, for some seconds.
     let long = serde_json::json!({"input": vec!["the sea and the ships ".repeat(90); 400]}).to_string();
     check(VECTORS, "embed", "embed", r#"{"input":["a berth","a mooring"]}"#, &long).await;
+}
+
+#[tokio::test]
+async fn the_llm_actor_keeps_its_promises_with_ranking() {
+    let documents = vec!["the sea and the ships ".repeat(80); 200];
+    let long = serde_json::json!({ "query": "Where is the harbour?", "documents": documents }).to_string();
+    check(RANKER, "rerank", "rerank", r#"{"query":"a berth?","documents":["a mooring","eggs"]}"#, &long).await;
 }
 
 #[tokio::test]

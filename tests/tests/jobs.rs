@@ -312,13 +312,13 @@ async fn no_job_is_lost_while_node_bus_and_models_are_killed() {
 async fn a_node_that_stands_still_for_long_does_the_job_once_more_and_tells_its_end_once() {
     let receiver = Receiver::start(&[]).await;
     let doors = doors_for(&receiver).await;
-    let mut job = echo(&json!({ "text": "late", "delay_ms": 14_000 }));
+    let mut job = echo(&json!({ "text": "late", "delay_ms": 20_000 }));
     job["callback_url"] = receiver.url().into();
     let id = hand_in(&doors, &job).await;
     until(&doors, &id, "running").await;
     // Longer than a worker may be silent: the queue gives its job out again, while its first attempt goes on.
     signal(doors.brain.node(), Signal::STOP);
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
     signal(doors.brain.node(), Signal::CONT);
     let done = until(&doors, &id, "succeeded").await;
     assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("late"), &json!(2)), "{done}");

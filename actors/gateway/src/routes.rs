@@ -45,7 +45,9 @@ pub(crate) struct Door {
 
 /// Every door for programs: these are told of, and no others. The console opens its own, [`console::routes`].
 pub(crate) fn doors() -> Vec<Door> {
-    use openapi::{audio, completions, conversations, embeddings, jobs as job, ollama as ollamas, responses, service};
+    use openapi::{
+        audio, completions, conversations, embeddings, jobs as job, ollama as ollamas, rerank, responses, service,
+    };
     let of = |scope| Some(scope);
     vec![
         door(None, GET, "/healthz", health::alive, service::alive),
@@ -68,6 +70,7 @@ pub(crate) fn doors() -> Vec<Door> {
         door(of(Scope::Jobs), GET, "/v1/jobs/{id}/events", jobs::events, job::events),
         door(of(Scope::Speak), POST, "/v1/audio/speech", openai::speech, audio::speech),
         door(of(Scope::Embed), POST, "/v1/embeddings", openai::embeddings, embeddings::embeddings),
+        door(of(Scope::Rerank), POST, "/v1/rerank", openai::rerank, rerank::rerank),
         door(of(Scope::Embed), POST, "/api/embed", ollama::embed, ollamas::embed),
     ]
 }

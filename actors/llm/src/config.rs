@@ -27,7 +27,7 @@ pub(crate) struct Config {
     pub(crate) experts: Experts,
 
     /// What the model is for: true to make vectors of texts (`embed`), false to go on with conversations (`chat`).
-    /// Default: what its file says it was made for.
+    /// Default: what its file says it was made for, ranking texts (`rerank`) included.
     #[serde(default)]
     pub(crate) embedding: Option<bool>,
 

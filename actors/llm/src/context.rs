@@ -24,14 +24,14 @@ const MISSHAPEN: i32 = i32::MIN;
 /// The size of a context, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// What a step shall give: what comes after a token, or a vector of each sequence.
+    /// What a step shall give: what comes after a token, or numbers for each sequence.
     pub(crate) purpose: Purpose,
     /// Tokens of one sequence.
     pub(crate) tokens: u32,
     /// Sequences at the same time.
     pub(crate) sequences: u32,
-    /// Prompt tokens of one step; beside them there is room for a token of every sequence. For vectors, a step takes one
-    /// whole sequence even if it is longer.
+    /// Prompt tokens of one step; beside them there is room for a token of every sequence. Where it reads only, a step
+    /// takes one whole sequence even if it is longer.
     pub(crate) batch: u32,
     /// Threads of the processor.
     pub(crate) threads: usize,
@@ -73,9 +73,9 @@ impl Context {
                 // Without this, logits have room for every token of a batch: 300 MB for a vocabulary of 150,000.
                 params.n_outputs_max = shape.sequences;
             }
-            Purpose::Embed(pooling) => {
+            Purpose::Embed(_) | Purpose::Rerank => {
                 params.embeddings = true;
-                if pooling == Pooling::Mean {
+                if shape.purpose == Purpose::Embed(Pooling::Mean) {
                     params.pooling_type = sys::LLAMA_POOLING_TYPE_MEAN;
                 }
                 // Nothing is remembered from step to step: one step's tokens are all that there is room for.
@@ -93,14 +93,19 @@ impl Context {
         let tokens = match shape.purpose {
             // SAFETY: `raw` is a live context.
             Purpose::Chat => unsafe { sys::llama_n_ctx_seq(raw.as_ptr()) },
-            Purpose::Embed(_) => shape.tokens,
+            Purpose::Embed(_) | Purpose::Rerank => shape.tokens,
+        };
+        let dimensions = match shape.purpose {
+            // SAFETY: the model is live.
+            Purpose::Rerank => i32::try_from(unsafe { sys::llama_model_n_cls_out(raw_model(&model)) }).ok()?,
+            Purpose::Chat | Purpose::Embed(_) => model.n_embd_out(),
         };
         Some(Self {
             raw,
             purpose: shape.purpose,
             tokens_per_sequence: tokens as usize,
             vocabulary: usize::try_from(model.n_vocab()).ok()?,
-            dimensions: usize::try_from(model.n_embd_out()).ok()?,
+            dimensions: usize::try_from(dimensions).ok()?,
             // SAFETY: the model is live.
             inputs: usize::try_from(unsafe { sys::llama_model_n_embd_inp(raw_model(&model)) }).ok()?,
             model,
@@ -132,7 +137,7 @@ impl Context {
         self.vocabulary
     }
 
-    /// Numbers of a vector.
+    /// Numbers that come of a sequence: those of a vector, or the one of a verdict.
     pub(crate) fn dimensions(&self) -> usize {
         self.dimensions
     }
@@ -199,16 +204,16 @@ impl Context {
         }
     }
 
-    /// The vector of a sequence that the last step read. None if it read none, or the context is not for vectors.
-    pub(crate) fn embedding(&self, sequence: i32) -> Option<&[f32]> {
-        if !self.purpose.is_embed() {
+    /// The numbers that came of a sequence in the last step. None if it read none, or the context goes on with texts.
+    pub(crate) fn row(&self, sequence: i32) -> Option<&[f32]> {
+        if !self.purpose.is_reading() {
             return None;
         }
-        // SAFETY: llama.cpp returns null, or a vector as long as its model's are, which lives until the next decode, and
-        // that borrows `self` mutably.
+        // SAFETY: llama.cpp returns null, or as many numbers as its model gives, which live until the next decode, and that
+        // borrows `self` mutably.
         unsafe {
-            let vector = NonNull::new(sys::llama_get_embeddings_seq(self.raw.as_ptr(), sequence))?;
-            Some(std::slice::from_raw_parts(vector.as_ptr(), self.dimensions))
+            let row = NonNull::new(sys::llama_get_embeddings_seq(self.raw.as_ptr(), sequence))?;
+            Some(std::slice::from_raw_parts(row.as_ptr(), self.dimensions))
         }
     }
 

@@ -1,12 +1,13 @@
-//! What does this program serve? `chat` or `embed`, by what its model was made for.
+//! What does this program serve? `chat`, `embed` or `rerank`, by what its model was made for.
 
 use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step};
+use megabrain_schemas::{EmbedRequest, RerankRequest};
 
 use crate::chat::Chat;
 use crate::config::Config;
-use crate::embed::Embed;
 use crate::load::Native;
 use crate::purpose::Purpose;
+use crate::reading::Desk;
 
 /// One model of llama.cpp.
 #[derive(Debug)]
@@ -14,7 +15,9 @@ pub(crate) enum Llm {
     /// It goes on with conversations.
     Chat(Box<Chat>),
     /// It makes vectors of texts.
-    Embed(Box<Embed>),
+    Embed(Box<Desk<EmbedRequest>>),
+    /// It ranks texts by how well they answer a query.
+    Rerank(Box<Desk<RerankRequest>>),
 }
 
 impl Engine for Llm {
@@ -33,7 +36,8 @@ impl Engine for Llm {
         let wake = move || waker.wake();
         Ok(match loaded.context.purpose() {
             Purpose::Chat => Self::Chat(Box::new(Chat::new(native, loaded, config, name, wake)?)),
-            Purpose::Embed(_) => Self::Embed(Box::new(Embed::new(native, loaded, &config))),
+            Purpose::Embed(_) => Self::Embed(Box::new(Desk::new(native, loaded, &config))),
+            Purpose::Rerank => Self::Rerank(Box::new(Desk::new(native, loaded, &config))),
         })
     }
 
@@ -41,6 +45,7 @@ impl Engine for Llm {
         match self {
             Self::Chat(chat) => chat.profile(),
             Self::Embed(embed) => embed.profile(),
+            Self::Rerank(rerank) => rerank.profile(),
         }
     }
 
@@ -48,6 +53,7 @@ impl Engine for Llm {
         match self {
             Self::Chat(chat) => chat.start(job),
             Self::Embed(embed) => embed.start(job),
+            Self::Rerank(rerank) => rerank.start(job),
         }
     }
 
@@ -55,6 +61,7 @@ impl Engine for Llm {
         match self {
             Self::Chat(chat) => chat.step(),
             Self::Embed(embed) => embed.step(),
+            Self::Rerank(rerank) => rerank.step(),
         }
     }
 
@@ -62,6 +69,7 @@ impl Engine for Llm {
         match self {
             Self::Chat(chat) => chat.set_threads(threads),
             Self::Embed(embed) => embed.set_threads(threads),
+            Self::Rerank(rerank) => rerank.set_threads(threads),
         }
     }
 
@@ -69,6 +77,7 @@ impl Engine for Llm {
         match self {
             Self::Chat(chat) => chat.gauges(),
             Self::Embed(embed) => embed.gauges(),
+            Self::Rerank(rerank) => rerank.gauges(),
         }
     }
 }

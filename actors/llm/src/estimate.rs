@@ -65,7 +65,7 @@ impl Estimate {
             true => weights_in_ram += projector,
             false => weights_on_device += projector,
         }
-        if !device.is_ram() && !context.purpose().is_embed() {
+        if !device.is_ram() && !context.purpose().is_reading() {
             weights_on_device += tied_output(&tensors);
         }
         let layers_on_device = if device.is_ram() { 0 } else { u64::from(layers - first_on_device) };

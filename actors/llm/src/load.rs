@@ -21,7 +21,7 @@ use crate::{gguf, native};
 
 /// Memory of a card that `auto` leaves free: others use it too. 256 MiB.
 const MARGIN: u64 = 256 << 20;
-/// The length of a conversation, or of a text to embed, where neither the configuration nor the model asks for less, in tokens.
+/// The length of a conversation, or of a text to read, where neither the configuration nor the model asks for less, in tokens.
 const DEFAULT_CONTEXT: u32 = 4096;
 
 /// A model in memory, ready to compute. Must be dropped before the [`Native`] that loaded it.
@@ -123,7 +123,7 @@ impl Native {
         });
         let model = self.model(config, &device, params)?;
         let context = self.context(config, &device, model, threads)?;
-        if eyes.is_some() && context.purpose().is_embed() {
+        if eyes.is_some() && context.purpose().is_reading() {
             return Err(LoadError::Config("`weights.mmproj` is for models that chat: leave it out".to_owned()));
         }
         let buffers = native::heard().buffers;
@@ -188,21 +188,28 @@ impl Native {
         let trained = model.n_ctx_train();
         let tokens = config.context.unwrap_or_else(|| trained.min(DEFAULT_CONTEXT));
         // Past its last position such a model reads memory that is not its own, and llama.cpp ends the process.
-        if purpose.is_embed() && tokens > trained {
+        if purpose.is_reading() && tokens > trained {
             return Err(LoadError::Config(format!("context is {tokens}: the model reads at most {trained} tokens")));
         }
         let (sequences, what) = match purpose {
             Purpose::Chat => (config.slots, "conversations"),
-            Purpose::Embed(_) => (TEXTS_A_STEP, "texts at once"),
+            Purpose::Embed(_) | Purpose::Rerank => (TEXTS_A_STEP, "texts at once"),
         };
         let shape = Shape { purpose, tokens, sequences, batch: config.batch, threads };
-        Context::new(Arc::new(model), shape).ok_or_else(|| {
+        let context = Context::new(Arc::new(model), shape).ok_or_else(|| {
             LoadError::Engine(format!(
                 "no memory on {} for {sequences} {what} of {tokens} tokens: lower `context`, `slots` or `batch` ({})",
                 device.name,
                 native::complaint()
             ))
-        })
+        })?;
+        match (purpose, context.dimensions()) {
+            (Purpose::Rerank, numbers @ (0 | 2..)) => Err(LoadError::Config(format!(
+                "the model gives {numbers} numbers for a query and a text, and `rerank` needs the one that says how well \
+                 the text answers: take a reranker with one output"
+            ))),
+            _ => Ok(context),
+        }
     }
 }
 

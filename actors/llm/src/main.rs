@@ -25,6 +25,8 @@ mod prompt;
 mod purpose;
 mod rate;
 mod reader;
+mod reading;
+mod rerank;
 mod sampler;
 mod sequence;
 mod showing;

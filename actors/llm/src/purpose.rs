@@ -1,4 +1,4 @@
-//! What was a model made for: to go on with conversations, or to make vectors of texts?
+//! What was a model made for: to go on with conversations, to make vectors of texts, or to rank them?
 
 use llama_cpp_2::model::LlamaModel;
 use megabrain_runtime::LoadError;
@@ -10,6 +10,8 @@ pub(crate) enum Purpose {
     Chat,
     /// To make vectors of texts.
     Embed(Pooling),
+    /// To say how well a text answers a query.
+    Rerank,
 }
 
 /// How the vectors of a text's tokens become one.
@@ -23,14 +25,14 @@ pub(crate) enum Pooling {
 
 /// llama.cpp's numbers for the poolings that give a vector.
 const POOLS: [&str; 3] = ["1", "2", "3"];
-/// And the one that gives a verdict on two texts.
+/// And the one that gives a verdict on a query and a text.
 const RANKS: &str = "4";
 
 impl Purpose {
     /// What the model's file says, unless `asked` says otherwise.
     ///
     /// # Errors
-    /// The model can be used for neither, or not for what is asked.
+    /// The model cannot be used for what is asked.
     pub(crate) fn of(model: &LlamaModel, asked: Option<bool>) -> Result<Self, LoadError> {
         let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
         let about = |key: &str| model.meta_val_str(&format!("{architecture}.{key}")).ok();
@@ -38,8 +40,8 @@ impl Purpose {
         told_by(pooling.as_deref(), causal.as_deref(), asked).map_err(|reason| LoadError::Config(reason.to_owned()))
     }
 
-    /// True for vectors.
-    pub(crate) fn is_embed(self) -> bool {
+    /// True if it reads texts, and writes none.
+    pub(crate) fn is_reading(self) -> bool {
         self != Self::Chat
     }
 }
@@ -48,10 +50,11 @@ impl Purpose {
 fn told_by(pooling: Option<&str>, causal: Option<&str>, asked: Option<bool>) -> Result<Purpose, &'static str> {
     let pools = pooling.is_some_and(|pooling| POOLS.contains(&pooling));
     let sees_all = causal == Some("false");
-    if pooling == Some(RANKS) && asked != Some(false) {
-        return Err("the model compares two texts (a reranker): it gives no vectors");
-    }
     match asked.unwrap_or(pools || sees_all) {
+        _ if pooling == Some(RANKS) && asked.is_none() => Ok(Purpose::Rerank),
+        true if pooling == Some(RANKS) => {
+            Err("`embedding` is true, but the model ranks texts (a reranker): leave it out")
+        }
         true => Ok(Purpose::Embed(if pools { Pooling::Own } else { Pooling::Mean })),
         false if sees_all => Err("`embedding` is false, but the model reads only and cannot write: leave it out"),
         false => Ok(Purpose::Chat),
@@ -69,7 +72,8 @@ mod tests {
         assert_eq!(told_by(Some("1"), Some("false"), None), Ok(Purpose::Embed(Pooling::Own)), "all-MiniLM");
         assert_eq!(told_by(Some("3"), None, None), Ok(Purpose::Embed(Pooling::Own)), "Qwen3-Embedding");
         assert_eq!(told_by(None, Some("false"), None), Ok(Purpose::Embed(Pooling::Mean)), "a bare BERT");
-        assert!(told_by(Some("4"), Some("false"), None).unwrap_err().contains("reranker"));
+        assert_eq!(told_by(Some("4"), Some("false"), None), Ok(Purpose::Rerank), "a cross-encoder");
+        assert_eq!(told_by(Some("4"), None, None), Ok(Purpose::Rerank));
     }
 
     #[test]
@@ -77,5 +81,8 @@ mod tests {
         assert_eq!(told_by(None, None, Some(true)), Ok(Purpose::Embed(Pooling::Mean)));
         assert_eq!(told_by(Some("3"), None, Some(false)), Ok(Purpose::Chat));
         assert!(told_by(Some("1"), Some("false"), Some(false)).unwrap_err().contains("`embedding`"));
+        for asked in [true, false] {
+            assert!(told_by(Some("4"), Some("false"), Some(asked)).unwrap_err().contains("`embedding`"));
+        }
     }
 }

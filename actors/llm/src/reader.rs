@@ -6,11 +6,11 @@
 
 use std::time::Instant;
 
-use megabrain_schemas::{EmbedReply, EmbedRequest, Fault};
+use megabrain_schemas::Fault;
 
 use crate::context::{Batch, Context};
 use crate::pace::Pace;
-use crate::passages::Passages;
+use crate::passages::{Passages, Read};
 
 /// Texts in one step, at most; llama.cpp itself knows no more than 256 sequences.
 pub(crate) const TEXTS_A_STEP: u32 = 64;
@@ -32,7 +32,7 @@ pub(crate) struct Reader {
 #[derive(Debug, Default)]
 pub(crate) struct StepRead {
     /// The requests that ended, by their numbers.
-    pub(crate) results: Vec<(usize, Result<EmbedReply, Fault>)>,
+    pub(crate) results: Vec<(usize, Result<Read, Fault>)>,
     /// Tokens that were read.
     pub(crate) tokens: u32,
 }
@@ -56,9 +56,9 @@ impl Reader {
     }
 
     /// Begins a request and returns its number. None if all slots are taken.
-    pub(crate) fn admit(&mut self, request: EmbedRequest) -> Option<usize> {
+    pub(crate) fn admit(&mut self, passages: Passages) -> Option<usize> {
         let (id, free) = self.open.iter_mut().enumerate().find(|(_, open)| open.is_none())?;
-        *free = Some(Passages::new(request));
+        *free = Some(passages);
         Some(id)
     }
 
@@ -94,7 +94,7 @@ impl Reader {
     }
 
     /// Fills the batch, and returns the requests with a text that cannot be read.
-    fn fill(&mut self) -> Vec<(usize, Result<EmbedReply, Fault>)> {
+    fn fill(&mut self) -> Vec<(usize, Result<Read, Fault>)> {
         self.batch.clear();
         self.readers.clear();
         let mut unreadable = Vec::new();
@@ -135,21 +135,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands every vector to the request that it is for.
-    fn collect(&mut self) -> Vec<(usize, Result<EmbedReply, Fault>)> {
+    /// Hands what came of every text to the request that it is for.
+    fn collect(&mut self) -> Vec<(usize, Result<Read, Fault>)> {
         let mut results = Vec::new();
         for (sequence, id) in self.readers.iter().enumerate() {
             // It may be gone: another text of it could not be read.
             let Some(place) = self.open.get_mut(*id) else { continue };
             let Some(passages) = place.as_mut() else { continue };
-            let result = self
-                .context
-                .embedding(number(sequence))
-                .ok_or_else(|| Fault::engine("llama.cpp kept no vector of this text"))
-                .and_then(|vector| passages.add_vector(vector));
-            let ended = match result {
-                Ok(()) => passages.finish().map(Ok),
-                Err(fault) => Some(Err(fault)),
+            let ended = match self.context.row(number(sequence)) {
+                Some(row) => passages.add_row(row).map(Ok),
+                None => Some(Err(Fault::engine("llama.cpp kept nothing of this text"))),
             };
             if let Some(ended) = ended {
                 *place = None;
@@ -159,7 +154,7 @@ impl Reader {
         results
     }
 
-    fn fail_readers(&mut self, reason: &str) -> Vec<(usize, Result<EmbedReply, Fault>)> {
+    fn fail_readers(&mut self, reason: &str) -> Vec<(usize, Result<Read, Fault>)> {
         tracing::error!(reason, "a step failed");
         let mut ids = self.readers.clone();
         ids.sort_unstable();

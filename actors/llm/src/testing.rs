@@ -22,6 +22,11 @@ pub(crate) fn minilm() -> PathBuf {
     model("all-MiniLM-L6-v2.F16.gguf")
 }
 
+/// A real model that says how well a text answers a query.
+pub(crate) fn reranker() -> PathBuf {
+    model("ms-marco-MiniLM-L12-v2.F16.gguf")
+}
+
 /// A toy projector for [`smollm2`]: it names eight colours. `models/make_colour_projector.py` tells how it was made.
 pub(crate) fn colours() -> PathBuf {
     model("mmproj-SmolLM2-135M-colours.gguf")

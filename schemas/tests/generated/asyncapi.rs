@@ -26,7 +26,7 @@ const fn talk(
     Talk { capability, what, request, frame, reply }
 }
 
-const TALKS: [Talk; 7] = [
+const TALKS: [Talk; 8] = [
     talk(
         ChatRequest::CAPABILITY,
         "Messages in, one more message out.",
@@ -35,6 +35,13 @@ const TALKS: [Talk; 7] = [
         "chat_reply",
     ),
     talk(EmbedRequest::CAPABILITY, "Texts in, vectors out.", "embed_request", None, "embed_reply"),
+    talk(
+        RerankRequest::CAPABILITY,
+        "A query and documents in, how well each answers it out.",
+        "rerank_request",
+        None,
+        "rerank_reply",
+    ),
     talk(
         TranscribeRequest::CAPABILITY,
         "Sound in, words on a clock out.",

@@ -242,6 +242,24 @@ fn chatting() -> Made<Vec<MessageType>> {
         embeddings: vec![vec![0.5, -0.5, 0.5, -0.5], vec![0.0, 1.0, 0.0, 0.0]],
         usage: Usage { prompt_tokens: 9, completion_tokens: 0 },
     };
+    let to_rank = RerankRequest {
+        model: Some("rerank".into()),
+        query: "Which berth is free?".into(),
+        documents: vec!["Berth 41 is taken.".into(), "Berth 42 is free.".into()],
+        top_n: Some(1),
+        truncate: true,
+        deadline_ms: Some(2000),
+        work: Some(work()),
+    };
+    let ranked = RerankReply {
+        results: vec![Ranked { index: 1, relevance_score: 0.75 }],
+        usage: Usage { prompt_tokens: 27, completion_tokens: 0 },
+    };
+    let short = RerankRequest {
+        query: "Which berth is free?".into(),
+        documents: vec!["Berth 42 is free.".into()],
+        ..RerankRequest::default()
+    };
     Ok(vec![
         MessageType::new::<ChatRequest>("chat_request", Part::Request)?
             .plain("", &request)?
@@ -258,6 +276,10 @@ fn chatting() -> Made<Vec<MessageType>> {
             .plain("", &to_embed)?
             .plain("short", &EmbedRequest { input: vec!["a berth".into()], ..EmbedRequest::default() })?,
         MessageType::new::<EmbedReply>("embed_reply", Part::Reply)?.stamped("", &end_of("embed"), &embed)?,
+        MessageType::new::<RerankRequest>("rerank_request", Part::Request)?
+            .plain("", &to_rank)?
+            .plain("short", &short)?,
+        MessageType::new::<RerankReply>("rerank_reply", Part::Reply)?.stamped("", &end_of("rerank"), &ranked)?,
     ])
 }
 

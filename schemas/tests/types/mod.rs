@@ -26,6 +26,8 @@ pub(crate) fn decode_as_everything(codec: Codec, body: &[u8]) {
     let _ = codec.decode::<ChatFrame>(body);
     let _ = codec.decode::<EmbedRequest>(body);
     let _ = codec.decode::<EmbedReply>(body);
+    let _ = codec.decode::<RerankRequest>(body);
+    let _ = codec.decode::<RerankReply>(body);
     let _ = codec.decode::<TranscribeRequest>(body);
     let _ = codec.decode::<TranscribeReply>(body);
     let _ = codec.decode::<TranscribeFrame>(body);
@@ -62,6 +64,8 @@ pub(crate) fn read_as(name: &str, codec: Codec, body: &[u8]) -> Result<[Vec<u8>;
         "chat_frame" => again::<ChatFrame>(codec, body),
         "embed_request" => again::<EmbedRequest>(codec, body),
         "embed_reply" => again::<EmbedReply>(codec, body),
+        "rerank_request" => again::<RerankRequest>(codec, body),
+        "rerank_reply" => again::<RerankReply>(codec, body),
         "transcribe_request" => again::<TranscribeRequest>(codec, body),
         "transcribe_reply" => again::<TranscribeReply>(codec, body),
         "transcribe_frame" => again::<TranscribeFrame>(codec, body),

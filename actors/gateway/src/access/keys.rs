@@ -48,6 +48,8 @@ pub enum Scope {
     Speak,
     /// Texts to vectors.
     Embed,
+    /// Texts in the order of how well they answer a query.
+    Rerank,
     /// Durable jobs of what the other scopes allow.
     Jobs,
     /// What Prometheus reads.
@@ -63,6 +65,7 @@ impl Scope {
             Self::Transcribe => "transcribe",
             Self::Speak => "speak",
             Self::Embed => "embed",
+            Self::Rerank => "rerank",
             Self::Jobs => "jobs",
             Self::Metrics => "metrics",
         }

@@ -143,6 +143,7 @@ fn scope_of(capability: &Capability) -> Scope {
         "transcribe" => Scope::Transcribe,
         "speak" => Scope::Speak,
         "embed" => Scope::Embed,
+        "rerank" => Scope::Rerank,
         _ => Scope::Chat,
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod embeddings;
 pub(crate) mod jobs;
 pub(crate) mod ollama;
 mod operation;
+pub(crate) mod rerank;
 pub(crate) mod responses;
 mod sampling;
 mod schema;

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use llama_cpp_2::token::LlamaToken;
-use megabrain_schemas::EmbedReply;
+use megabrain_schemas::Capability;
 use serde::Deserialize;
 
 use super::*;
+use crate::config::Config;
+use crate::load::Native;
 use crate::purpose::{Pooling, Purpose};
-use crate::testing::{minilm, smollm2};
+use crate::reading::Desk;
+use crate::testing::{minilm, reranker, smollm2};
 
 // One, so that a machine with other work to do does not make threads wait for each other.
 const THREADS: usize = 1;
@@ -26,14 +29,14 @@ fn expected() -> Vec<Expected> {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn engine(change: impl FnOnce(&mut Config)) -> Embed {
+fn engine(change: impl FnOnce(&mut Config)) -> Desk<EmbedRequest> {
     let mut config = Config::of_weights(minilm());
     config.device = "ram".to_owned();
     change(&mut config);
     let native = Native::start(None, crate::devices::Cards::Load).unwrap();
     let loaded = native.load(&config, THREADS, |_| ()).unwrap();
-    assert!(loaded.context.purpose().is_embed());
-    Embed::new(native, loaded, &config)
+    assert!(loaded.context.purpose().is_reading());
+    Desk::new(native, loaded, &config)
 }
 
 fn request(texts: &[&str]) -> EmbedRequest {
@@ -41,24 +44,25 @@ fn request(texts: &[&str]) -> EmbedRequest {
 }
 
 /// Reads until every request is done; the answers in the order of the requests.
-fn answers(engine: &mut Embed, requests: &[EmbedRequest]) -> Vec<Result<EmbedReply, Fault>> {
+fn answers(engine: &mut Desk<EmbedRequest>, requests: &[EmbedRequest]) -> Vec<Result<EmbedReply, Fault>> {
     let mut answers: Vec<_> = requests.iter().map(|_| None).collect();
     for (at, request) in requests.iter().enumerate() {
-        assert_eq!(engine.reader.admit(request.clone()), Some(at));
+        assert_eq!(engine.reader.admit(request.clone().passages()), Some(at));
     }
     while !engine.reader.is_idle() {
         for (id, result) in engine.reader.step().results {
-            assert!(answers[id].replace(result).is_none(), "one answer");
+            let reply = result.and_then(|read| requests[id].reply(read));
+            assert!(answers[id].replace(reply).is_none(), "one answer");
         }
     }
     answers.into_iter().map(Option::unwrap).collect()
 }
 
-fn answer(engine: &mut Embed, request: EmbedRequest) -> Result<EmbedReply, Fault> {
+fn answer(engine: &mut Desk<EmbedRequest>, request: EmbedRequest) -> Result<EmbedReply, Fault> {
     answers(engine, &[request]).remove(0)
 }
 
-fn vector(engine: &mut Embed, text: &str) -> Vec<f32> {
+fn vector(engine: &mut Desk<EmbedRequest>, text: &str) -> Vec<f32> {
     answer(engine, request(&[text])).unwrap().embeddings.remove(0)
 }
 
@@ -102,8 +106,8 @@ fn texts_and_requests_side_by_side_give_what_each_gives_alone() {
 #[test]
 fn a_short_request_does_not_wait_for_all_texts_of_a_long_one() {
     let mut engine = engine(|_| ());
-    let long = engine.reader.admit(request(&["the sea and the ships on it"; 2000])).unwrap();
-    let short = engine.reader.admit(request(&["a berth"])).unwrap();
+    let long = engine.reader.admit(request(&["the sea and the ships on it"; 2000]).passages()).unwrap();
+    let short = engine.reader.admit(request(&["a berth"]).passages()).unwrap();
     let mut steps = 0;
     while steps < 5 {
         steps += 1;
@@ -120,8 +124,8 @@ fn a_short_request_does_not_wait_for_all_texts_of_a_long_one() {
 fn a_long_text_finds_its_step_while_short_ones_keep_coming() {
     let mut engine = engine(|_| ());
     let long = expected().pop().unwrap();
-    engine.reader.admit(request(&["a berth"; 5000])).unwrap();
-    let id = engine.reader.admit(request(&[&long.text])).unwrap();
+    engine.reader.admit(request(&["a berth"; 5000]).passages()).unwrap();
+    let id = engine.reader.admit(request(&[&long.text]).passages()).unwrap();
     let mut steps = 0;
     while !engine.reader.step().results.iter().any(|(ended, _)| *ended == id) {
         steps += 1;
@@ -159,7 +163,7 @@ fn truncate_reads_as_much_as_the_context_has() {
 #[test]
 fn marks_of_the_model_in_a_text_are_text() {
     let engine = engine(|_| ());
-    let mut passages = crate::passages::Passages::new(request(&["[SEP]"]));
+    let mut passages = request(&["[SEP]"]).passages();
     let mut reader = engine.reader;
     passages.next_length(reader.context()).unwrap();
     let separator = reader.context().model().vocab().sep();
@@ -171,8 +175,8 @@ fn marks_of_the_model_in_a_text_are_text() {
 fn a_dismissed_request_frees_its_slot_and_leaves_no_trace() {
     let mut engine = engine(|config| config.slots = 1);
     let alone = vector(&mut engine, "a berth");
-    let id = engine.reader.admit(request(&["the sea"; 500])).unwrap();
-    assert_eq!(engine.reader.admit(request(&["a berth"])), None);
+    let id = engine.reader.admit(request(&["the sea"; 500]).passages()).unwrap();
+    assert_eq!(engine.reader.admit(request(&["a berth"]).passages()), None);
     engine.reader.step();
     engine.reader.dismiss(id);
     assert!(engine.reader.is_idle());
@@ -224,11 +228,20 @@ fn the_profile_tells_capability_device_and_context() {
 
 #[test]
 fn vectors_that_no_answer_has_room_for_are_refused_before_they_are_computed() {
-    assert!(check_room(2000, 384, Codec::MessagePack, 8 << 20).is_ok());
-    let fault = check_room(5000, 384, Codec::MessagePack, 8 << 20).unwrap_err();
+    let check = |texts: usize, codec| request(&vec!["a"; texts]).check_room(384, codec, 8 << 20);
+    assert!(check(2000, Codec::MessagePack).is_ok());
+    let fault = check(5000, Codec::MessagePack).unwrap_err();
     assert_eq!(fault.kind, FaultKind::TooLarge);
     assert!(fault.message.contains("5000") && fault.message.contains("4369"), "{fault}");
-    assert!(check_room(3000, 384, Codec::Json, 8 << 20).is_err());
+    assert!(check(3000, Codec::Json).is_err());
+}
+
+#[test]
+fn vectors_are_of_length_one_and_one_without_direction_is_refused() {
+    assert_eq!(to_unit(vec![3.0, -4.0]).unwrap(), [0.6, -0.8]);
+    for useless in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 1.0]] {
+        assert!(to_unit(useless.to_vec()).is_err());
+    }
 }
 
 #[test]
@@ -240,4 +253,5 @@ fn a_file_tells_what_its_model_is_for() {
     };
     assert_eq!(of(minilm()), Purpose::Embed(Pooling::Own));
     assert_eq!(of(smollm2()), Purpose::Chat);
+    assert_eq!(of(reranker()), Purpose::Rerank);
 }

@@ -13,13 +13,14 @@ use super::PullError;
 use super::manifest::Artefact;
 use super::progress::{Event, Meter, Reporter};
 
-const SCRIPTS: [(&str, &str); 10] = [
+const SCRIPTS: [(&str, &str); 11] = [
     ("pull.py", include_str!("../../../../models/pull.py")),
     ("artefacts.py", include_str!("../../../../models/artefacts.py")),
     ("progress.py", include_str!("../../../../models/progress.py")),
     ("registry.py", include_str!("../../../../models/registry.py")),
     ("convert_efficientnet.py", include_str!("../../../../models/convert_efficientnet.py")),
     ("convert_minilm.py", include_str!("../../../../models/convert_minilm.py")),
+    ("convert_reranker.py", include_str!("../../../../models/convert_reranker.py")),
     ("convert_whisper.py", include_str!("../../../../models/convert_whisper.py")),
     ("gguf_file.py", include_str!("../../../../models/gguf_file.py")),
     ("make_colour_projector.py", include_str!("../../../../models/make_colour_projector.py")),

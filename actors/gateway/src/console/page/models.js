@@ -6,7 +6,7 @@ import { Spark } from './spark.js';
 import { count, size, speed, time } from './words.js';
 
 /** Senses first, then minds, then the rest. */
-const ORDER = ['split', 'transcribe', 'see', 'chat', 'speak', 'embed', 'echo'];
+const ORDER = ['split', 'transcribe', 'see', 'chat', 'speak', 'embed', 'rerank', 'echo'];
 /** More slots than this are a number, not dots. */
 const MOST_DOTS = 8;
 
@@ -130,7 +130,7 @@ function aboutOf(model) {
 }
 
 function doing(model) {
-  const words = { split: 'film', transcribe: 'hearing', see: 'sight', chat: 'thought', speak: 'voice', embed: 'vectors', echo: 'echo' };
+  const words = { split: 'film', transcribe: 'hearing', see: 'sight', chat: 'thought', speak: 'voice', embed: 'vectors', rerank: 'ranks', echo: 'echo' };
   return model.capabilities.map((capability) => words[capability] ?? capability).join(', ');
 }
 
