@@ -87,6 +87,26 @@ async fn a_body_has_its_room_until_what_is_in_it_is_answered() {
 }
 
 #[tokio::test]
+async fn a_small_body_that_does_not_tell_its_length_leaves_room_for_others() {
+    let models = with_gateway("max_body = \"1 MiB\"\nmax_bodies = \"1 MiB\"", &format!("{ECHO}{FAST}"));
+    let doors = Doors::open(&models, &["echo", "fast"], LIMIT).await;
+    let slow = STANDARD.encode(r#"{"text":"late","delay_ms":60000}"#);
+    let file = json!({ "file_data": format!("data:application/x-megabrain-echo;base64,{slow}") });
+    let content = json!([{ "type": "file", "file": file }]);
+    let body = json!({ "model": "brain", "messages": [{ "role": "user", "content": content }] }).to_string();
+    let chunks = futures::stream::iter([Ok::<_, std::io::Error>(body)]);
+    let open = tokio::spawn(doors.to(CHAT, &Value::Null).body(reqwest::Body::wrap_stream(chunks)).send());
+    let bus = doors.brain.client().await;
+    let end = Instant::now() + LIMIT;
+    while presence(&bus, "echo").await.is_none_or(|presence| presence.in_flight == 0) {
+        assert!(Instant::now() < end && !open.is_finished(), "the work does not begin");
+    }
+    until_there_is_room(&doors).await;
+    assert!(!open.is_finished(), "it was answered before there was room");
+    open.abort();
+}
+
+#[tokio::test]
 async fn a_body_that_trickles_is_given_up_whatever_is_in_it() {
     let mut brain = Brain::start(&with_gateway("body_timeout = \"1s\"", ECHO)).await;
     let url = brain.http().await;

@@ -122,4 +122,12 @@ async fn a_picture_is_fetched_from_where_the_brain_may_go_and_from_nowhere_else(
         assert_eq!(status, 400, "{elsewhere}");
         assert!(message.contains(told), "{elsewhere}: {message}");
     }
+    let many = chat("brain", &[user("What do they show?", &vec![url("cat.jpg"); 17])]);
+    let (status, _, message) = error(doors.post("/v1/chat/completions", &many).await).await;
+    assert!(status == 400 && message.contains("at most 16 URLs"), "{message}");
+    // What is wrong is told by the name that the caller gave it.
+    let picture = json!({ "type": "input_image", "image_url": "http://127.0.0.1:9/x.png" });
+    let asked = json!({ "model": "brain", "input": [{ "role": "user", "content": [picture] }] });
+    let told: Value = doors.post("/v1/responses", &asked).await.json().await.unwrap();
+    assert_eq!(told["error"]["param"], "input", "{told}");
 }

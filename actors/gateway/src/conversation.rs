@@ -16,6 +16,8 @@ use crate::work::Work;
 pub(crate) struct Conversation {
     /// What was said so far, oldest first.
     pub(crate) turns: Vec<Turn>,
+    /// The parameter that it was said in, as its caller knows it.
+    pub(crate) said_in: &'static str,
     /// How it is to be answered: the chat that it becomes, without messages.
     pub(crate) settings: ChatRequest,
 }
@@ -63,7 +65,7 @@ impl Conversation {
         let beyond = [
             ("tools", !settings.tools.is_empty()),
             ("tool_choice", settings.tool_choice.is_some()),
-            ("messages", ends_with_a_result),
+            (self.said_in, ends_with_a_result),
             ("response_format", settings.response_format.is_some()),
             ("grammar", settings.grammar.is_some()),
             ("logit_bias", !settings.logit_bias.is_empty()),
@@ -78,7 +80,7 @@ impl Conversation {
 
     fn into_echo(mut self, model: &str, stream: bool) -> Result<EchoRequest, ApiError> {
         if self.turns.iter().any(|turn| !turn.attached.is_empty()) {
-            return Err(takes_less(model, false));
+            return Err(takes_less(model, false, self.said_in));
         }
         // Nothing comes of them here; yet what no model takes is not taken for a trial either.
         ChatRequest { messages: vec![Message::user("")], ..self.settings }.check()?;
@@ -118,7 +120,7 @@ impl Doors {
     }
 
     async fn question(&self, conversation: Conversation, room: &mut Room, stream: bool) -> Result<Ask, ApiError> {
-        let Conversation { turns, settings } = conversation;
+        let Conversation { turns, said_in, settings } = conversation;
         let mut attached = Vec::new();
         let mut messages = Vec::with_capacity(turns.len());
         for mut turn in turns {
@@ -126,13 +128,14 @@ impl Doors {
             messages.push(turn.message);
         }
         let question = messages.pop().filter(|last| last.role == Role::User).ok_or_else(|| {
-            ApiError::parameter("messages", "`messages`: the last one must be the user's: it is the question")
+            let message = format!("`{said_in}`: the last message must be the user's: it is the question");
+            ApiError::parameter(said_in, message)
         })?;
         let ChatRequest { max_tokens, temperature, top_p, seed, stop, .. } = settings;
         Ok(Ask {
             text: Some(question.content).filter(|text| !text.trim().is_empty()),
             messages,
-            attachments: self.media(attached, room).await?,
+            attachments: self.media(attached, room, said_in).await?,
             max_tokens,
             temperature,
             top_p,
@@ -150,20 +153,20 @@ impl Doors {
         room: &mut Room,
         stream: bool,
     ) -> Result<ChatRequest, ApiError> {
-        let Conversation { turns, settings } = conversation;
+        let Conversation { turns, said_in, settings } = conversation;
         let sees = matches!(asked, Asked::Model(model) if self.sees(model));
         let mut counts = Vec::with_capacity(turns.len());
         let mut messages = Vec::with_capacity(turns.len());
         let mut pictures = Vec::new();
         for mut turn in turns {
             if !turn.attached.iter().all(|one| sees && one.may_be_picture()) {
-                return Err(takes_less(asked.name(), sees));
+                return Err(takes_less(asked.name(), sees, said_in));
             }
             counts.push(turn.attached.len());
             messages.push(turn.message);
             pictures.append(&mut turn.attached);
         }
-        let mut pictures = self.media(pictures, room).await?.into_iter();
+        let mut pictures = self.media(pictures, room, said_in).await?.into_iter();
         for (message, count) in messages.iter_mut().zip(counts) {
             message.images = pictures.by_ref().take(count).collect();
         }
@@ -202,10 +205,10 @@ pub(crate) async fn answering(
     Answering::new(doors.clone(), asked, frames, work).settled().await
 }
 
-fn takes_less(model: &str, sees: bool) -> ApiError {
+fn takes_less(model: &str, sees: bool, said_in: &str) -> ApiError {
     let takes = if sees { "text and pictures" } else { "text" };
     let message = format!("the model {model} takes {takes} only: send sound, pictures and files to the model `brain`");
-    ApiError::parameter("messages", message)
+    ApiError::parameter(said_in, message)
 }
 
 #[cfg(test)]
@@ -216,7 +219,7 @@ mod tests {
     use super::*;
 
     fn talk(settings: ChatRequest) -> Conversation {
-        Conversation { turns: vec![Message::user("Hi").into()], settings }
+        Conversation { turns: vec![Message::user("Hi").into()], said_in: "messages", settings }
     }
 
     fn with_tools() -> ChatRequest {

@@ -68,14 +68,20 @@ pub(crate) fn media_type(bytes: &[u8]) -> Option<&'static str> {
 
 impl Doors {
     /// Makes media of them: together, what goes inline takes at most half of the largest message. Afterwards, so much is
-    /// all that is left of the body that they came with, and all the room that it needs.
+    /// all that is left of the body that they came with, and all the room that it needs. `said_in` is the parameter that
+    /// they came in.
     ///
     /// # Errors
     /// The blob store is full or away; what is elsewhere cannot be had.
-    pub(crate) async fn media(&self, attached: Vec<Attached>, room: &mut Room) -> Result<Vec<Media>, ApiError> {
+    pub(crate) async fn media(
+        &self,
+        attached: Vec<Attached>,
+        room: &mut Room,
+        said_in: &str,
+    ) -> Result<Vec<Media>, ApiError> {
         let is_elsewhere = |one: &&Attached| matches!(one.content, Content::Elsewhere(_));
         if attached.iter().filter(is_elsewhere).count() > MOST_FETCHED {
-            return Err(ApiError::parameter("messages", format!("at most {MOST_FETCHED} URLs are fetched at a time")));
+            return Err(ApiError::parameter(said_in, format!("at most {MOST_FETCHED} URLs are fetched at a time")));
         }
         let mut inline = self.bus.max_payload() / 2;
         let mut media = Vec::with_capacity(attached.len());
@@ -86,7 +92,7 @@ impl Doors {
                     continue;
                 }
                 Content::Bytes(bytes) => (mime, bytes, Room::default()),
-                Content::Elsewhere(url) => self.fetch(url).await?,
+                Content::Elsewhere(url) => self.fetch(url).await.map_err(|error| error.about(said_in))?,
             };
             media.push(if bytes.len() <= inline {
                 inline -= bytes.len();
@@ -107,7 +113,7 @@ impl Doors {
         let fetched = tokio::task::spawn_blocking(move || outbound.get(&place, limit)).await;
         let bytes = fetched.unwrap_or_else(|error| Err(error.to_string())).map_err(|error| {
             let message = format!("{url} cannot be fetched: {error}");
-            ApiError::new(StatusCode::BAD_REQUEST, "url_not_fetched", message).about("messages")
+            ApiError::new(StatusCode::BAD_REQUEST, "url_not_fetched", message)
         })?;
         room.shrink(bytes.len());
         Ok((media_type(&bytes).map(str::to_owned), bytes, room))

@@ -1,11 +1,11 @@
 //! `GET /` and the files that the page there is made of. They are in this program; nothing is fetched from elsewhere.
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::ApiError;
+use crate::path::Id;
 
 /// What the page may do: run its own scripts, show what it was given, speak to this gateway. A text that somehow became
 /// markup would find nothing to run; `trusted-types` has the browser refuse to make markup of texts at all.
@@ -64,12 +64,7 @@ pub(crate) async fn index(headers: HeaderMap) -> Response {
 }
 
 /// A file that the page asks for.
-pub(crate) async fn file(
-    Path(name): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub(crate) async fn file(Id(name): Id, method: Method, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let file = FILES.iter().find(|(known, ..)| *known == name);
     file.map(|file| served(file, &headers)).ok_or_else(|| ApiError::nothing_here(&method, &uri))
 }

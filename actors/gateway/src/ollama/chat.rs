@@ -16,7 +16,7 @@ use crate::body;
 use crate::conversation::{Conversation, answering};
 use crate::doors::Shared;
 use crate::error::ApiError;
-use crate::openai::take_tools;
+use crate::openai::take_ollama_tools;
 use crate::parameters::{Harmless, OneOrMany, Parameters};
 use crate::stream::{Script, json_lines};
 use crate::work::Work;
@@ -71,13 +71,13 @@ impl ChatCall {
             return Err(ApiError::parameter("messages", "`messages` is empty"));
         }
         let mut settings = settings(parameters.take("options")?.unwrap_or_default())?;
-        take_tools(&mut parameters, &mut settings)?;
+        take_ollama_tools(&mut parameters, &mut settings)?;
         settings.response_format = parameters.take::<Format>("format")?.and_then(Format::into_response_format);
         let stream = parameters.take("stream")?.unwrap_or(true);
         // Models think as they were made to: how much is not theirs to be told.
         let think = parameters.take("think")?.unwrap_or(true);
         parameters.finish(&HARMLESS)?;
-        Ok(Self { model, conversation: Conversation { turns, settings }, stream, think })
+        Ok(Self { model, conversation: Conversation { turns, said_in: "messages", settings }, stream, think })
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
                 "keep_alive":"5m","think":false,"format":"","tools":[]}"#,
         )
         .unwrap();
-        let Conversation { turns, settings } = call.conversation;
+        let Conversation { turns, settings, .. } = call.conversation;
         assert!(call.stream && !call.think, "it streams where nothing is said, as Ollama does");
         assert_eq!((turns[0].message.content.as_str(), turns[0].attached.len()), ("What is this?", 1));
         assert_eq!((settings.temperature, settings.max_tokens, settings.stop.len()), (Some(0.0), None, 1));

@@ -72,7 +72,7 @@ impl ChatCall {
         let stream = parameters.take("stream")?.unwrap_or(false);
         let options: StreamOptions = parameters.take("stream_options")?.unwrap_or_default();
         parameters.finish(&HARMLESS)?;
-        let conversation = Conversation { turns, settings };
+        let conversation = Conversation { turns, said_in: "messages", settings };
         Ok(Self { model, conversation, stream, include_usage: options.include_usage })
     }
 }

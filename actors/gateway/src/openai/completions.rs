@@ -46,7 +46,7 @@ impl CompletionCall {
         let stream = parameters.take("stream")?.unwrap_or(false);
         let options: StreamOptions = parameters.take("stream_options")?.unwrap_or_default();
         parameters.finish(&HARMLESS)?;
-        let conversation = Conversation { turns: vec![Message::user(prompt).into()], settings };
+        let conversation = Conversation { turns: vec![Message::user(prompt).into()], said_in: "prompt", settings };
         Ok(Self { model, conversation, stream, include_usage: options.include_usage })
     }
 }

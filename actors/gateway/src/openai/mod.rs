@@ -24,7 +24,7 @@ pub(crate) use messages::read as read_messages;
 pub(crate) use rerank::rerank;
 pub(crate) use responses::responses;
 pub(crate) use speech::speech;
-pub(crate) use tools::of_ollama as take_tools;
+pub(crate) use tools::of_ollama as take_ollama_tools;
 pub(crate) use transcriptions::{transcriptions, translations};
 
 use std::num::NonZeroU32;

@@ -70,7 +70,7 @@ impl ResponseCall {
         tools::of_response(&mut parameters, &mut settings)?;
         let stream = parameters.take("stream")?.unwrap_or(false);
         parameters.finish(&HARMLESS)?;
-        Ok(Self { model, instructions, conversation: Conversation { turns, settings }, stream })
+        Ok(Self { model, instructions, conversation: Conversation { turns, said_in: "input", settings }, stream })
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
         let call = read(
             r#"{"model":"fast","input":"Hi","instructions":"Be short.","text":{},"store":false,"max_output_tokens":9}"#,
         );
-        let Conversation { turns, settings } = call.unwrap().conversation;
+        let Conversation { turns, settings, .. } = call.unwrap().conversation;
         let said: Vec<(Role, &str)> =
             turns.iter().map(|turn| (turn.message.role, turn.message.content.as_str())).collect();
         assert_eq!(said, [(Role::System, "Be short."), (Role::User, "Hi")]);

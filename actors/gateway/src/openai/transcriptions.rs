@@ -75,7 +75,7 @@ impl HearCall {
 async fn answer(doors: Shared, work: Work, form: Form, mut room: Room, translate: bool) -> Result<Response, ApiError> {
     let HearCall { model, sound, written, request } = HearCall::read(form)?;
     let asked = doors.asked(&model, HEARERS)?;
-    let audio = doors.media(vec![sound], &mut room).await?.pop().unwrap_or_default();
+    let audio = doors.media(vec![sound], &mut room, "file").await?.pop().unwrap_or_default();
     let request = TranscribeRequest { audio, translate, ..request };
     if request.stream {
         let frames = doors.bus.stream(&asked.target(), &request, work.call()).await?;

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::schema::{texts, within};
+use super::schema::within;
 
 /// What every door of conversations takes, the longest answer aside.
 pub(super) fn sampling() -> Value {
+    let stop = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
     json!({
         "temperature": within(0.0, 2.0, "Randomness; 0 is greedy."),
         "top_p": within(0.0, 1.0, "Keep only the likeliest tokens whose chances add up to this."),
@@ -22,11 +23,10 @@ pub(super) fn sampling() -> Value {
             "description": "Added to the logits of tokens, each by its number in the model's vocabulary.",
         },
         "seed": { "type": ["integer", "null"], "description": "The same seed gives the same answer." },
-        "stop": texts(
-            "Texts that end the answer; they are not part of it.",
-            &json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
-            Some(16),
-        ),
+        "stop": {
+            "anyOf": [stop, { "type": "array", "items": stop, "maxItems": 16 }, { "type": "null" }],
+            "description": "Texts that end the answer; they are not part of it.",
+        },
     })
 }
 

@@ -37,15 +37,6 @@ fn only(texts: &[&str]) -> Value {
     json!({ "enum": all, "description": "What this brain does anyway; other values are refused." })
 }
 
-/// One text or several.
-pub(super) fn texts(about: &str, text: &Value, most: Option<u32>) -> Value {
-    let mut several = json!({ "type": "array", "items": text });
-    if let Some(most) = most {
-        super::operation::merge(&mut several, &json!({ "maxItems": most }));
-    }
-    json!({ "anyOf": [text, several, { "type": "null" }], "description": about })
-}
-
 /// An object.
 pub(super) fn object(required: &[&str], properties: &Value) -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
