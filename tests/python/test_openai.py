@@ -162,7 +162,7 @@ def test_documents_are_ranked_as_other_servers_rank_them(client):
     assert "documents[1]" in rank(400, documents=["a", ""])["error"]["message"]
     assert "top_n" in rank(400, documents=["a"], top_n=0)["error"]["message"]
     assert "rank_fields" in rank(400, documents=["a"], rank_fields=["text"])["error"]["message"]
-    assert "512" in rank(400, documents=["word " * 600], truncate=False)["error"]["message"]
+    assert "600 tokens" in rank(400, documents=["word " * 600], truncate=False)["error"]["message"]
     assert rank(404, model="embed", documents=["a"])["error"]["code"]
 
 

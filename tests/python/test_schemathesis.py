@@ -93,7 +93,7 @@ def test_the_doors_do_what_they_tell(brain, asked):
     }, "never answered well"
 
 
-def test_afterwards_everybody_is_there_and_has_been_all_the_time(brain, asked):
+def test_afterwards_everybody_is_there_and_has_been_all_the_time(brain, jobs, asked):
     assert brain.process.poll() is None
     assert restarts(brain) == dict.fromkeys(["fast", "embed", "rerank", "whisper", "voice", "echo"], 0), brain.log.read_text()
     assert requests.get(f"{brain.http}/readyz", timeout=60).status_code == 200
