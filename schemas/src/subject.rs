@@ -81,6 +81,12 @@ pub fn job_task(id: impl Display) -> String {
     job(id, "task")
 }
 
+/// Whose task a subject is.
+pub fn job_of_task(subject: &str) -> Option<Name> {
+    let (id, _) = subject.strip_prefix(PREFIX)?.strip_prefix(".job.")?.split_once(".task")?;
+    Name::new(id).ok()
+}
+
 /// `mb.v1.job.<id>.callback`: a caller who is to be told, until that is done.
 pub fn job_callback(id: impl Display) -> String {
     job(id, "callback")

@@ -257,6 +257,16 @@ async fn callbacks_to_private_addresses_and_wrong_requests_are_refused() {
         assert_eq!((status, code.as_str()), (400, "invalid_request"), "{url}");
         assert!(message.contains("callback_url"), "{message}");
     }
+    let long = format!("https://example.org/{}", "x".repeat(2048));
+    let deep = "[".repeat(70) + &"]".repeat(70);
+    let deep: Value = serde_json::from_str(&deep).unwrap();
+    for (job, told) in [
+        (json!({ "capability": "echo", "body": {}, "callback_url": long }), "`callback_url` is longer"),
+        (json!({ "capability": "echo", "body": { "x": deep } }), "`body`: the message nests deeper"),
+    ] {
+        let (status, _, message) = error(doors.post("/v1/jobs", &job).await).await;
+        assert!(status == 400 && message.contains(told), "{message}");
+    }
     let (status, _, message) = error(doors.post("/v1/jobs", &json!({ "capability": "event", "body": {} })).await).await;
     assert!(status == 400 && message.contains("capability"), "{message}");
     for path in ["/v1/jobs/none", "/v1/jobs/none/events", "/v1/jobs/%2e%2e%2f"] {
@@ -326,6 +336,36 @@ async fn a_node_that_stands_still_for_long_does_the_job_once_more_and_tells_its_
     tokio::time::sleep(Duration::from_secs(1)).await;
     let told: Vec<Value> = receiver.calls().iter().map(|call| call.body()["status"].clone()).collect();
     assert_eq!(told, ["succeeded"]);
+}
+
+#[tokio::test]
+async fn a_brain_that_keeps_as_many_jobs_as_it_may_still_ends_those_that_it_has() {
+    let receiver = Receiver::start(&[]).await;
+    // An eighth of it is for what is true of the jobs.
+    let settings = format!("{}[gateway.jobs]\nmax_bytes = \"1 MiB\"\n", settings_for(&receiver));
+    let doors = Doors::open(&settings, &["echo"], LIMIT).await;
+    let mut slow = echo(&json!({ "text": "late", "delay_ms": 4000 }));
+    slow["callback_url"] = receiver.url().into();
+    let slow = hand_in(&doors, &slow).await;
+    let mut job = echo(&json!({ "text": "x" }));
+    job["callback_url"] = format!("{}?{}", receiver.url(), "x".repeat(1900)).into();
+    let mut taken = 0;
+    let refused = loop {
+        let answer = doors.post("/v1/jobs", &job).await;
+        if answer.status() != 202 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 100, "there is no end of room");
+    };
+    assert_eq!(refused.headers()["retry-after"], "30");
+    let (status, code, message) = error(refused).await;
+    assert_eq!((status, code.as_str()), (429, "overloaded"), "{message}");
+    assert!(taken > 20 && message.contains("max_bytes"), "{taken}: {message}");
+    assert_eq!(until(&doors, &slow, "succeeded").await["result"]["text"], "late");
+    let of_slow =
+        |calls: Vec<megabrain_tests::Called>| calls.into_iter().any(|call| call.body()["id"] == slow.as_str());
+    assert!(of_slow(receiver.until(taken + 1, LIMIT).await), "its caller is not told");
 }
 
 #[tokio::test]

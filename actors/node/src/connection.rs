@@ -60,9 +60,40 @@ pub struct Connection {
     /// Password by role. Without one for a role, `NATS_USER` and `NATS_PASSWORD` are used, or nobody in particular.
     #[serde(default)]
     pub passwords: BTreeMap<Role, String>,
-    /// The process that runs the server; the file is stale when it has ended.
+    /// The process that runs the server; the file is stale when it has ended. None if it is not ours.
     #[serde(default)]
+    pub process: Option<Process>,
+}
+
+/// A process, known from others that had its number before and after: in a container that is started again, the first
+/// one always has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
     pub pid: u32,
+    /// When it began, in ticks of the kernel's clock since the machine started.
+    started: u64,
+}
+
+impl Process {
+    /// This one.
+    fn this() -> Option<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// The one that has this number now; none if it has ended, and waits only for somebody to take notice.
+    fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+        // proc_pid_stat(5): number, name in brackets, which may hold anything, state, …; the 22nd is when it began.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+    }
+
+    fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
 }
 
 /// The bus cannot be found or reached.
@@ -107,12 +138,12 @@ impl Connection {
     /// The connection that `NATS_URL` names, if it is set.
     pub fn from_environment() -> Option<Self> {
         let url = std::env::var("NATS_URL").ok().filter(|url| !url.is_empty())?;
-        Some(Self { url, passwords: passwords_from_environment(), pid: 0 })
+        Some(Self { url, passwords: passwords_from_environment(), process: None })
     }
 
     /// A connection to a server that has yet to be named, with the passwords that the environment knows.
     pub fn with_passwords_from_environment() -> Self {
-        Self { url: String::new(), passwords: passwords_from_environment(), pid: 0 }
+        Self { url: String::new(), passwords: passwords_from_environment(), process: None }
     }
 
     /// A connection to a server of our own: passwords from the environment, the others made up.
@@ -121,7 +152,7 @@ impl Connection {
         for role in Role::ALL {
             passwords.entry(role).or_insert_with(new_password);
         }
-        Self { url, passwords, pid: std::process::id() }
+        Self { url, passwords, process: Process::this() }
     }
 
     /// The connection of the brain that runs here: the one named, or the only one.
@@ -147,7 +178,10 @@ impl Connection {
     /// One does.
     pub fn check_not_running(brain: &Name) -> Result<(), ConnectionError> {
         match Self::of_running_brain(Some(brain)) {
-            Ok(other) => Err(ConnectionError::Running { brain: brain.clone(), pid: other.pid }),
+            Ok(other) => Err(ConnectionError::Running {
+                brain: brain.clone(),
+                pid: other.process.map_or(0, |process| process.pid),
+            }),
             Err(_) => Ok(()),
         }
     }
@@ -215,8 +249,7 @@ impl Connection {
     }
 
     fn is_alive(&self) -> bool {
-        let program = std::fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join("comm"));
-        self.pid == 0 || program.is_ok_and(|name| name.trim_end() == "megabrain")
+        self.process.is_none_or(Process::is_alive)
     }
 }
 
@@ -289,16 +322,24 @@ mod tests {
     #[test]
     fn only_brains_whose_node_lives_count_as_running() {
         let folder = tempfile::TempDir::new().unwrap();
-        let put = |name: &str, pid: u32| {
-            let connection = Connection { url: format!("nats://{name}"), passwords: BTreeMap::new(), pid };
+        let put = |name: &str, process: Option<Process>| {
+            let connection = Connection { url: format!("nats://{name}"), passwords: BTreeMap::new(), process };
             std::fs::write(folder.path().join(name), serde_json::to_vec(&connection).unwrap()).unwrap();
         };
-        put("other.json", 0);
-        put("dead.json", std::process::id()); // alive, and no `megabrain`
-        put("note.txt", 0);
+        put("other.json", None);
+        let this = Process::this().unwrap();
+        put("this.json", Some(this));
+        put("before.json", Some(Process { started: this.started - 1, ..this }));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = Process::of(child.id());
+        // Nobody has taken notice of its end yet.
+        while Process::of(child.id()).is_some() {}
+        put("dead.json", Some(ended.unwrap_or(Process { pid: child.id(), started: 0 })));
+        put("note.txt", None);
         std::fs::write(folder.path().join("torn.json"), "{").unwrap();
         let running = running_in(folder.path());
-        assert_eq!(running.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(running.keys().collect::<Vec<_>>(), ["other", "this"]);
+        assert!(child.wait().unwrap().success());
         assert!(running_in(Path::new("/nonexistent")).is_empty());
     }
 }

@@ -14,6 +14,8 @@ use crate::Bus;
 
 /// A worker asks for a task for so long, and then again: a request that was lost with the connection is made up for.
 const ASK: Duration = Duration::from_secs(5);
+/// What a task's own head takes of a message: subject, id and the names around them.
+const HEAD: usize = 1024;
 /// After a failure, a worker asks again in so long.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -48,7 +50,8 @@ impl Queue {
     /// # Errors
     /// `overloaded` if the queue is full, `too_large` past what a message may have, `unavailable` if the bus is away.
     pub async fn put(&self, subject: String, id: &str, task: Bytes) -> Result<(), Fault> {
-        let limit = self.context.client().max_payload();
+        // The server counts the head, too.
+        let limit = self.context.client().max_payload().saturating_sub(HEAD);
         if task.len() > limit {
             let message =
                 format!("a task has {} bytes, this bus takes {limit}: send large media by reference", task.len());
@@ -117,6 +120,16 @@ impl Task {
     /// What is to be done.
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
+    }
+
+    /// Takes out what is to be done, which need not be kept while it is.
+    pub fn take_payload(&mut self) -> Bytes {
+        std::mem::take(&mut self.0.message.payload)
+    }
+
+    /// Where it was put in.
+    pub fn subject(&self) -> &str {
+        &self.0.subject
     }
 
     /// How often it was given out, this time included.

@@ -54,6 +54,16 @@ impl Records {
         Ok(Some((value, entry.revision)))
     }
 
+    /// True once seven eighths of the room are taken: the rest is for changes of what is there.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub async fn is_full(&self) -> Result<bool, Fault> {
+        let info = self.0.status().await.map_err(|error| not_kept(&error))?.info;
+        let room = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
+        Ok(info.state.bytes > room - room / 8)
+    }
+
     /// Makes a record; false if there is one already. When this returns, it is on disk.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ use serde::Deserialize;
 pub struct JobsConfig {
     /// False: no jobs. Default true.
     pub enabled: bool,
-    /// Jobs at the same time; the others wait. Default 16.
+    /// Jobs at the same time, whichever model they are for; the others wait. Default 64: as many as a model
+    /// lets wait.
     pub concurrent: usize,
     /// Time for one attempt at a job that names none. Default 1 hour.
     #[serde(with = "humantime_serde")]
@@ -33,7 +34,7 @@ impl Default for JobsConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            concurrent: 16,
+            concurrent: 64,
             deadline: Duration::from_secs(3600),
             keep: Duration::from_secs(7 * 24 * 3600),
             give_up: Duration::from_secs(24 * 3600),

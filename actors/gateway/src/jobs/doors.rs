@@ -1,5 +1,7 @@
 //! The doors `/v1/jobs` and `/v1/jobs/{id}`: hand a job in, ask how it is, cancel it.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -36,32 +38,38 @@ pub(crate) async fn submit(
     doors.access.check_scope(&headers, scope_of(&call.capability))?;
     check_callback(&doors, call.callback_url.as_deref()).await?;
     let keep = doors.jobs.keep().await?;
+    keep.check_room().await?;
 
     let id = match own_key(&headers)? {
         Some(key) => claimed(keep, &owner, key, &call).await?,
         None => new_id(),
     };
-    let fresh = Record::new(owner.0.clone(), call.capability.clone(), call.model.clone(), call.callback_url.clone());
+    let fresh = Record::new(owner.0, call.capability.clone(), call.model.clone(), call.callback_url.clone());
+    let order = Order {
+        id: id.clone(),
+        subject: call.subject(),
+        body: call.body,
+        deadline_ms: u64::try_from(time_for(&doors, &headers, &work).as_millis()).unwrap_or(u64::MAX),
+        traceparent: work.meta.traceparent,
+    };
+    // It may be megabytes.
+    let task = body::aside(false, move || order.write()).await?;
     keep.create(&id, &fresh).await?;
     let mut record = keep.get(&id).await?.unwrap_or(fresh);
     if !record.accepted {
-        let deadline = match headers.contains_key(megabrain_schemas::headers::DEADLINE_MS) {
-            true => work.meta.time_left().unwrap_or(doors.config.jobs.deadline),
-            false => doors.config.jobs.deadline,
-        };
-        let order = Order {
-            id: id.clone(),
-            subject: call.subject(),
-            body: call.body,
-            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
-            traceparent: work.meta.traceparent.clone(),
-        };
-        keep.queue.put(subject::job_task(&id), id.as_str(), order.write()?).await?;
+        keep.queue.put(subject::job_task(&id), id.as_str(), task).await?;
         let accept = |record: &Record| (!record.accepted).then(|| Record { accepted: true, ..record.clone() });
         record = keep.change(&id, accept).await?.0;
     }
     let location = [(header::LOCATION, format!("/v1/jobs/{id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(record.public(&id, None))).into_response())
+}
+
+/// Time for one attempt: the caller's, or the brain's. One that never ended would have its place for ever.
+fn time_for(doors: &Doors, headers: &HeaderMap, work: &Work) -> Duration {
+    let jobs = &doors.config.jobs;
+    let asked = headers.contains_key(megabrain_schemas::headers::DEADLINE_MS).then(|| work.meta.time_left()).flatten();
+    asked.unwrap_or(jobs.deadline).min(jobs.give_up)
 }
 
 /// `GET /v1/jobs/{id}`: how a job is, and its answer.

@@ -52,6 +52,16 @@ impl Keep {
         Ok(self.records.get(&key(id)).await?.map(|(record, _)| record))
     }
 
+    /// # Errors
+    /// `overloaded` if as many jobs are kept as there is room for, `unavailable` if the bus is away.
+    pub(super) async fn check_room(&self) -> Result<(), Fault> {
+        if self.records.is_full().await? {
+            let message = "as many jobs are kept as there is room for: [gateway.jobs] has `max_bytes` and `keep`";
+            return Err(Fault::new(FaultKind::Overloaded, message).retry_after(30_000));
+        }
+        Ok(())
+    }
+
     pub(super) async fn create(&self, id: &Name, record: &Record) -> Result<bool, Fault> {
         self.records.create(&key(id), record).await
     }

@@ -20,6 +20,9 @@ pub(super) struct JobCall {
     pub(super) callback_url: Option<String>,
 }
 
+/// The longest address that is called back: each job keeps its own for days.
+const LONGEST_URL: usize = 2048;
+
 /// A task in the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
@@ -41,7 +44,11 @@ impl JobCall {
             callback_url: parameters.take("callback_url")?,
         };
         parameters.finish(&Harmless { any: &[], only: &[] })?;
-        let Self { capability, model, instance, .. } = &call;
+        let Self { capability, model, instance, callback_url, .. } = &call;
+        if callback_url.as_ref().is_some_and(|url| url.len() > LONGEST_URL) {
+            let message = format!("`callback_url` is longer than {LONGEST_URL} bytes");
+            return Err(ApiError::parameter("callback_url", message));
+        }
         let is_ask = subject::capability(capability) == subject::ASK;
         if capability.is_reserved() && !is_ask {
             return Err(ApiError::parameter("capability", format!("`capability`: {capability} cannot be asked for")));
@@ -77,13 +84,22 @@ impl Order {
         Codec::Json.decode(task).map_err(|error| Fault::engine(format!("a task cannot be read: {error}")))
     }
 
-    pub(super) fn write(&self) -> Result<Bytes, Fault> {
-        Ok(Codec::Json.encode(self)?.into())
+    /// The task, made sure to be one that can be read again.
+    ///
+    /// # Errors
+    /// Its body nests deeper than the bus reads.
+    pub(super) fn write(&self) -> Result<Bytes, ApiError> {
+        let task: Bytes = Codec::Json.encode(self).map_err(ApiError::from)?.into();
+        let read = Codec::Json.decode::<Self>(&task);
+        read.map(|_| task).map_err(|error| ApiError::parameter("body", format!("`body`: {error}")))
     }
 
-    /// The request as it goes onto the bus.
-    pub(super) fn request(&self) -> Result<Bytes, Fault> {
-        Ok(Codec::Json.encode(&self.body)?.into())
+    /// Takes out the request as it goes onto the bus.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn take_request(&mut self) -> Result<Bytes, Fault> {
+        Ok(Codec::Json.encode(&std::mem::take(&mut self.body))?.into())
     }
 
     pub(super) fn deadline(&self) -> Duration {

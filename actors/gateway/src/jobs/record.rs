@@ -138,6 +138,13 @@ impl Record {
         })
     }
 
+    /// Failed before anybody could begin it, unless it has ended.
+    pub(super) fn refused(&self, fault: &Fault) -> Option<Self> {
+        let refused =
+            Self { status: Status::Failed, ended_at: Some(now()), fault: Some(fault.clone()), ..self.clone() };
+        (!self.status.is_end()).then_some(refused)
+    }
+
     /// Cancelled, unless it has ended.
     pub(super) fn cancelled(&self) -> Option<Self> {
         let fault = Fault::new(FaultKind::Cancelled, "the job was cancelled");

@@ -55,26 +55,34 @@ impl Runner {
         crew::work(worker, at_once, |task| self.clone().take(task)).await;
     }
 
-    async fn take(self, task: Task) {
-        let order = match Order::read(task.payload()) {
-            Ok(order) => order,
-            Err(fault) => {
-                tracing::error!(%fault, "a job is dropped");
-                return task.done().await;
-            }
+    async fn take(self, mut task: Task) {
+        let Some(id) = subject::job_of_task(task.subject()) else { return task.done().await };
+        let then = match Order::read(&task.take_payload()) {
+            Ok(order) => self.bring_on(order, &task).await,
+            Err(fault) => self.refuse(&id, &fault).await,
         };
-        match self.bring_on(&order, &task).await {
+        match then {
             Ok(Then::Done) => task.done().await,
             Ok(Then::Again(delay)) => task.again_in(delay).await,
             Ok(Then::Leave) => {}
             // The bus is away: the task comes again by itself.
-            Err(fault) => tracing::debug!(%fault, job = %order.id, "a job is left as it is"),
+            Err(fault) => tracing::debug!(%fault, job = %id, "a job is left as it is"),
         }
     }
 
+    /// Ends a job that cannot be done: its task is none that this program writes.
+    async fn refuse(&self, id: &Name, fault: &Fault) -> Result<Then, Fault> {
+        tracing::error!(%fault, job = %id, "a job cannot be read");
+        if self.keep.get(id).await?.is_none() {
+            return Ok(Then::Done);
+        }
+        let (record, _) = self.keep.change(id, |record| record.refused(fault)).await?;
+        self.follow_up(id, &record).await
+    }
+
     /// Brings a job on, to its end where it can be.
-    async fn bring_on(&self, order: &Order, task: &Task) -> Result<Then, Fault> {
-        let id = &order.id;
+    async fn bring_on(&self, order: Order, task: &Task) -> Result<Then, Fault> {
+        let id = &order.id.clone();
         // Kept no longer, or it never was accepted.
         let Some(record) = self.keep.get(id).await? else { return Ok(Then::Done) };
         if record.status.is_end() {
@@ -108,7 +116,7 @@ impl Runner {
     }
 
     /// One attempt, from the request to the answer that is in the journal.
-    async fn attempt(&self, order: &Order, work: &Name, task: &Task) -> Result<Attempt, Fault> {
+    async fn attempt(&self, mut order: Order, work: &Name, task: &Task) -> Result<Attempt, Fault> {
         let frames = subject::job_frames(&order.id);
         // Heard here as well, so that the journal need not be asked for each frame.
         let mut heard = self.bus.subscribe(&frames, None).await?;
@@ -120,7 +128,8 @@ impl Runner {
             traceparent: order.traceparent.clone(),
             ..Meta::new()
         };
-        self.bus.send_to(&order.subject, &frames, order.request()?, &meta).await?;
+        let request = order.take_request()?;
+        self.bus.send_to(&order.subject, &frames, request, &meta).await?;
         let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
         let mut returned: Option<Instant> = None;
         loop {
