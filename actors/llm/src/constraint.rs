@@ -131,8 +131,12 @@ fn on_one_line(schema: &Value) -> Value {
 }
 
 fn wrong(field: &str, reason: &str) -> Fault {
-    let reason: String = reason.chars().take(LONGEST_REASON).collect();
-    Fault::invalid(format!("`{field}`: {}", reason.trim()))
+    Fault::invalid(format!("`{field}`: {}", told(reason)))
+}
+
+/// What llguidance says, without the mark that it could say more, and not longer than an answer has room for.
+fn told(reason: &str) -> String {
+    reason.trim_end_matches("<non-verbose/>").trim().chars().take(LONGEST_REASON).collect()
 }
 
 /// Holds one answer to a form.
@@ -166,7 +170,7 @@ impl Constraint {
     /// Which tokens may come next. An answer does not end in the midst of thoughts: it would have no form.
     ///
     /// # Errors
-    /// `engine` if the form takes too much work.
+    /// `invalid_request` if the form takes too much work.
     pub(crate) fn allowed(&mut self) -> Result<Allowed, Fault> {
         if self.thought_end.is_some() {
             return Ok(Allowed(self.anything.clone()));
@@ -177,7 +181,7 @@ impl Constraint {
     /// Notes which token came, and its text. True if the answer is complete: nothing can follow.
     ///
     /// # Errors
-    /// `engine` if the form takes too much work.
+    /// `invalid_request` if the form takes too much work.
     pub(crate) fn accept(&mut self, token: LlamaToken, text: &[u8]) -> Result<bool, Fault> {
         if let Some(end) = self.thought_end {
             self.thought.extend_from_slice(text);
@@ -194,8 +198,7 @@ impl Constraint {
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn too_complex(error: impl fmt::Display) -> Fault {
-    let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
-    Fault::engine(format!("the answer could not be held to its form: {reason}"))
+    Fault::invalid(format!("an answer cannot be held to this form: {}", told(&error.to_string())))
 }
 
 fn factory(model: &LlamaModel) -> Result<ParserFactory, Fault> {
@@ -203,7 +206,7 @@ fn factory(model: &LlamaModel) -> Result<ParserFactory, Fault> {
     // It asserts what it expects of a vocabulary.
     let make = AssertUnwindSafe(|| ParserFactory::new(&vocabulary(model), InferenceCapabilities::default(), &slices));
     let mut factory = panic_utils::catch_unwind(make).map_err(|error| {
-        let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
+        let reason = told(&error.to_string());
         Fault::engine(format!("with the model's vocabulary, no answer can be held to a form: {reason}"))
     })?;
     factory.quiet();

@@ -140,6 +140,18 @@ fn a_hostile_form_ends_neither_the_process_nor_its_patience() {
 }
 
 #[test]
+fn a_form_that_takes_too_much_work_while_it_is_kept_to_is_its_callers_mistake() {
+    with_model(|constraints, model| {
+        let request = with_grammar(r#"root ::= (((("a"{1,500}){1,500}){1,500}){1,500})"#);
+        let mut constraint = constraints.of_request(&request, None).unwrap().unwrap();
+        let token = model.vocab().tokenize(b"a", false, false)[0];
+        let mut step = || constraint.allowed().and_then(|_| constraint.accept(token, b"a"));
+        let fault = (0..64).find_map(|_| step().err()).expect("it takes too much work");
+        assert!(fault.kind == FaultKind::InvalidRequest && !fault.message.contains('<'), "{fault}");
+    });
+}
+
+#[test]
 fn a_grammar_in_gbnf_takes_what_it_says() {
     const JSON: &str = r#"
         # As in llama.cpp's grammars.
