@@ -48,6 +48,7 @@ async fn it_is_alive_at_once_and_ready_with_its_models_and_tells_of_them() {
         "megabrain_http_open_requests{route=\"/metrics\"} 1",
         "megabrain_http_request_seconds_count{route=\"/v1/models\"} 1",
         "megabrain_model_ready{model=\"echo\"",
+        "megabrain_node_memory_available_bytes{node=",
     ] {
         assert!(page.contains(line), "no {line} in\n{page}");
     }

@@ -1,8 +1,8 @@
-//! What does every model tell of itself, as Prometheus reads it? Its presence, a second old at most.
+//! What do every model and every node tell of themselves, as Prometheus reads it? Their presence, a second old at most.
 
 use std::fmt;
 
-use megabrain_schemas::{ModelState, Presence};
+use megabrain_schemas::{ModelState, NodePresence, Presence};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -29,7 +29,18 @@ const FIGURES: [Figure; 11] = [
     }),
 ];
 
-/// The presence of all models, as metrics.
+/// The same of a node.
+type NodeFigure = (&'static str, &'static str, fn(&NodePresence) -> f64);
+
+const NODE_FIGURES: [NodeFigure; 5] = [
+    ("node_memory_bytes", "Memory of the machine", |node| node.memory_bytes as f64),
+    ("node_memory_available_bytes", "Of it, what is free", |node| node.memory_available_bytes as f64),
+    ("node_cores", "Cores that the models share", |node| node.cores.into()),
+    ("node_asks_running", "Questions that are being answered", |node| node.asks_in_flight.into()),
+    ("node_up_seconds", "Time since the node started", |node| node.up_ms as f64 / 1000.0),
+];
+
+/// The presence of all models and nodes, as metrics.
 #[derive(Debug)]
 pub(crate) struct Models(Present);
 
@@ -53,8 +64,20 @@ impl Collector for Models {
                     ("actor", presence.actor.as_str()),
                     ("device", device),
                 ];
-                let gauge = ConstGauge::new(number);
-                gauge.encode(family.encode_family(&labels)?)?;
+                ConstGauge::new(number).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, figure) in NODE_FIGURES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (node, presence) in heard.nodes() {
+                ConstGauge::new(figure(presence)).encode(family.encode_family(&[("node", node.as_str())])?)?;
+            }
+        }
+        let mut cards = encoder.encode_descriptor("card_memory_bytes", "Memory of a card", None, MetricType::Gauge)?;
+        for (node, presence) in heard.nodes() {
+            for card in &presence.cards {
+                let labels = [("node", node.as_str()), ("device", &card.name), ("description", &card.description)];
+                ConstGauge::new(card.memory_bytes as f64).encode(cards.encode_family(&labels)?)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Who is on the bus? As heard there, by nobody's list.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use megabrain_schemas::subject::event;
 use megabrain_schemas::{Fault, Name, NodePresence, Presence};
 use tokio::task::AbortHandle;
 
-/// A router that was not heard for this long is taken for gone: three beats of presence.
+/// A node that was not heard for this long is taken for gone: three beats of presence.
 const SILENCE: Duration = Duration::from_millis(3200);
 
 /// Who was heard lately. Cheap to clone; the last clone stops listening.
@@ -25,7 +26,7 @@ struct Listening {
 pub(crate) struct Heard {
     /// The instances of models.
     pub(crate) roster: Roster,
-    router: Option<Instant>,
+    nodes: BTreeMap<Name, (Instant, NodePresence)>,
 }
 
 impl Present {
@@ -50,12 +51,18 @@ impl Present {
 impl Heard {
     /// True if somebody answers `mb.v1.ask`.
     pub(crate) fn has_router(&self) -> bool {
-        self.router.is_some_and(|heard| heard.elapsed() < SILENCE)
+        self.nodes().any(|(_, node)| node.router)
+    }
+
+    /// The nodes, by their names.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Name, &NodePresence)> {
+        let there = self.nodes.iter().filter(|(_, (heard, _))| heard.elapsed() < SILENCE);
+        there.map(|(name, (_, node))| (name, node))
     }
 
     /// The instances of each model, by the model's name.
-    pub(crate) fn models(&self) -> std::collections::BTreeMap<&Name, Vec<&Presence>> {
-        let mut models = std::collections::BTreeMap::<&Name, Vec<&Presence>>::new();
+    pub(crate) fn models(&self) -> BTreeMap<&Name, Vec<&Presence>> {
+        let mut models = BTreeMap::<&Name, Vec<&Presence>>::new();
         for presence in self.roster.all() {
             models.entry(&presence.model).or_default().push(presence);
         }
@@ -81,11 +88,13 @@ async fn listen(heard: Arc<Mutex<Heard>>, mut models: EventStream<Presence>, mut
         tokio::select! {
             Some(event) = models.next() => lock(&heard).roster.note(event.body),
             Some(event) = nodes.next() => {
-                if event.body.router {
-                    lock(&heard).router = Some(Instant::now());
-                }
+                lock(&heard).nodes.insert(event.who, (Instant::now(), event.body));
             }
-            _ = beat.tick() => drop(lock(&heard).roster.take_silent()),
+            _ = beat.tick() => {
+                let mut heard = lock(&heard);
+                drop(heard.roster.take_silent());
+                heard.nodes.retain(|_, (last, _)| last.elapsed() < SILENCE);
+            }
         }
     }
 }

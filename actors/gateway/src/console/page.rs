@@ -29,6 +29,7 @@ const FILES: &[File] = &[
     ("ask.css", CSS, include_bytes!("page/ask.css")),
     ("brain.css", CSS, include_bytes!("page/brain.css")),
     ("clocks.css", CSS, include_bytes!("page/clocks.css")),
+    ("map.css", CSS, include_bytes!("page/map.css")),
     ("look.css", CSS, include_bytes!("page/look.css")),
     ("answer.js", JS, include_bytes!("page/answer.js")),
     ("ask.js", JS, include_bytes!("page/ask.js")),
