@@ -16,7 +16,7 @@ pub(crate) fn submit() -> Operation {
         "model": name,
         "instance": name,
         "body": { "type": "object", "description": "The request as the bus knows it." },
-        "callback_url": { "type": ["string", "null"], "description": "Who is told when it has ended, by a signed POST." },
+        "callback_url": { "type": ["string", "null"], "maxLength": 2048, "description": "Who is told when it has ended, by a signed POST." },
     });
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
