@@ -2,71 +2,71 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::doors::Doors;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
-
-/// Bodies up to this size are read on the runtime's own thread: well under half a millisecond. They need no room either.
-const SMALL: u64 = 64 * 1024;
+use crate::room::{self, Room, SMALL};
 
 /// Of a body that has no room, so much is read past, for so long.
 const READ_PAST: usize = 1 << 20;
 const READ_PAST_TIME: Duration = Duration::from_millis(500);
 
-/// Room that a large body takes, and what is made of it, until this is dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Room(Option<OwnedSemaphorePermit>);
-
-impl Room {
-    /// Gives back what is more than so many bytes.
-    pub(crate) fn shrink(&mut self, bytes: usize) {
-        if let Some(permit) = &mut self.0 {
-            drop(permit.split(permit.num_permits().saturating_sub(bytes.div_ceil(1024))));
-        }
-    }
-}
-
-/// Reads a request's parameters and makes what `read` makes of them. Large ones are read on a thread that may take its
-/// time. The room is to be kept for as long as what was read.
+/// Reads a request's parameters and makes what `read` makes of them. Those of at most [`SMALL`] bytes are read on the
+/// runtime's own thread: that is well under half a millisecond. Large ones are read on a thread that may take its time.
+/// The room is to be kept for as long as what was read.
 ///
 /// # Errors
-/// Status 413 past the limit, 503 if there are too many large bodies, 408 if it does not come in time, and whatever
-/// `read` refuses.
+/// As [`received`], and whatever `read` refuses.
 pub(crate) async fn parameters<T: Send + 'static>(
     doors: &Doors,
     request: Request,
     read: impl FnOnce(Parameters) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Room), ApiError> {
-    let (mut room, request) = room_for(doors, request).await?;
     let limit = doors.config.max_body.as_u64();
-    let body = in_time(doors, collect(request.into_body(), limit)).await?;
-    // One that did not say how large it is had room for the largest.
-    room.shrink(body.len());
-    let is_small = body.len() as u64 <= SMALL;
+    let (body, room) = received(doors, request, |request| collect(request.into_body(), limit)).await?;
+    let is_small = body.len() <= SMALL;
     let read = aside(is_small, move || Parameters::read(&body).and_then(read)).await?;
     Ok((read, room))
 }
 
-/// Room for a request's body.
+/// Has a body received, which takes room as it comes: one that is slow keeps no other out by what it may become. The
+/// room is to be kept for as long as what was received.
 ///
 /// # Errors
-/// As [`room`]. What is coming is read past for a moment first: a client that is cut off while it sends sees no status.
-pub(crate) async fn room_for(doors: &Doors, request: Request) -> Result<(Room, Request), ApiError> {
-    match room(doors, request.headers()) {
-        Ok(room) => Ok((room, request)),
-        Err(error) => {
-            let mut coming = Limited::new(request.into_body(), READ_PAST);
-            let past = async { while coming.frame().await.is_some_and(|frame| frame.is_ok()) {} };
-            let _ = tokio::time::timeout(READ_PAST_TIME, past).await;
-            Err(error)
+/// Status 413 past the limit, 503 if there are too many large bodies, 408 if it does not come in time, and whatever
+/// `receive` refuses.
+pub(crate) async fn received<T, R: Future<Output = Result<T, ApiError>>>(
+    doors: &Doors,
+    request: Request,
+    receive: impl FnOnce(Request) -> R,
+) -> Result<(T, Room), ApiError> {
+    if let Err(error) = check(doors, request.headers()) {
+        read_past(request.into_body()).await;
+        return Err(error);
+    }
+    let (parts, body) = request.into_parts();
+    let (body, taken) = room::growing(body, doors.room.clone());
+    let received = in_time(doors, receive(Request::from_parts(parts, body))).await;
+    match taken.take() {
+        Ok(room) => Ok((received?, room)),
+        Err(rest) => {
+            // What had come of it is gone by now, and so is its room.
+            read_past(rest).await;
+            Err(room::no_room())
         }
     }
+}
+
+/// Reads past what is still coming, for a moment: a client that is cut off while it sends sees no status.
+async fn read_past(body: Body) {
+    let mut coming = Limited::new(body, READ_PAST);
+    let past = async { while coming.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+    let _ = tokio::time::timeout(READ_PAST_TIME, past).await;
 }
 
 /// Does work here if it is small, else on a thread that may take its time.
@@ -86,45 +86,25 @@ pub(crate) async fn aside<T: Send + 'static>(
     })
 }
 
-/// Room for a body, by what its head says of its size; a small one needs none.
+/// Looks at what a body's head says of its size. It takes no room by that, yet need not be sent in vain either.
 ///
 /// # Errors
-/// Status 413 if it is larger than one may be, 503 if there is no room now.
-fn room(doors: &Doors, headers: &HeaderMap) -> Result<Room, ApiError> {
+/// Status 413 if it is larger than one may be, 503 if there is no room for it now.
+fn check(doors: &Doors, headers: &HeaderMap) -> Result<(), ApiError> {
     let limit = doors.config.max_body.as_u64();
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    // One that does not say may become as large as one may be.
-    let length = length.unwrap_or(limit);
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = said.unwrap_or_default();
     if length > limit {
         return Err(ApiError::too_large(format!("the body has {length} bytes, at most {limit} are taken")));
     }
-    if length <= SMALL {
-        return Ok(Room::default());
-    }
-    room_of(doors, length)
+    room::check(&doors.room, usize::try_from(length).unwrap_or(usize::MAX))
 }
 
-/// Room for so many bytes.
-///
-/// # Errors
-/// Status 503 if there is none now.
-pub(crate) fn room_of(doors: &Doors, bytes: u64) -> Result<Room, ApiError> {
-    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    let room = doors.room.clone().try_acquire_many_owned(kib);
-    room.map(|permit| Room(Some(permit))).map_err(|_| {
-        let message = "there are too many large bodies at this moment: again in a second";
-        ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message, 1000)
-    })
-}
-
-/// Waits for a body, as long as one may take: it has room all the while.
+/// Waits for a body, as long as one may take.
 ///
 /// # Errors
 /// Status 408 after that, and those of the reading.
-pub(crate) async fn in_time<T>(
-    doors: &Doors,
-    reading: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
+async fn in_time<T>(doors: &Doors, reading: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
     let limit = doors.config.body_timeout;
     tokio::time::timeout(limit, reading)
         .await
@@ -136,35 +116,16 @@ pub(crate) fn not_sent(why: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_not_sent", format!("the body did not come: {why}"))
 }
 
-async fn collect(body: Body, limit: u64) -> Result<Bytes, ApiError> {
-    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::too_large(format!("the body has more than the {limit} bytes that are taken")))
-        }
-        Err(error) => Err(not_sent(&error)),
+async fn collect(body: Body, limit: u64) -> Result<Vec<u8>, ApiError> {
+    let mut coming = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut bytes = Vec::new();
+    while let Some(frame) = coming.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => ApiError::too_large(format!("the body has more than the {limit} bytes that are taken")),
+            false => not_sent(&error),
+        })?;
+        // Copied: kept as they came, many little parts would take far more than their bytes.
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::Semaphore;
-
-    use super::*;
-
-    #[test]
-    fn room_is_given_back_as_it_is_needed_no_more() {
-        let all = Arc::new(Semaphore::new(100));
-        let mut room = Room(all.clone().try_acquire_many_owned(80).ok());
-        room.shrink(200 * 1024);
-        assert_eq!(all.available_permits(), 20, "it has less already");
-        room.shrink(29 * 1024 + 1);
-        assert_eq!(all.available_permits(), 70);
-        drop(room);
-        assert_eq!(all.available_permits(), 100);
-        Room::default().shrink(0);
-    }
+    Ok(bytes)
 }

@@ -4,11 +4,11 @@ use megabrain_schemas::{Ask, ChatRequest, EchoRequest, Message, Request as _, Ro
 
 use crate::answer::{Answer, of_echo};
 use crate::answering::Answering;
-use crate::body::Room;
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
 use crate::media::Attached;
 use crate::models::Asked;
+use crate::room::Room;
 use crate::work::Work;
 
 /// A conversation to go on with, whichever door it came by.

@@ -35,9 +35,11 @@ mod outbound;
 mod parameters;
 mod path;
 mod present;
+mod room;
 mod routes;
 mod server;
 mod stream;
+mod values;
 mod work;
 
 pub use access::{KeyConfig, Scope, new_key};

@@ -1,15 +1,21 @@
 //! How does what came with a request become media on the bus? Inline while there is room in a message, else by reference.
 
+use std::io::Read as _;
+
 use axum::http::StatusCode;
 use megabrain_schemas::{BlobRef, Media};
 
-use crate::body::{self, Room};
+use crate::body;
 use crate::doors::Doors;
 use crate::encoded;
 use crate::error::ApiError;
+use crate::room::Room;
 
 /// URLs that are fetched for one request: one after the other, each in its time.
 const MOST_FETCHED: usize = 16;
+
+/// Bytes that are fetched before they have room, at most.
+const STEP: u64 = 64 * 1024;
 
 /// Something that came with a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,18 +111,23 @@ impl Doors {
         Ok(media)
     }
 
-    /// Fetches what is elsewhere. Its room is to be kept for as long as its bytes.
+    /// Fetches what is elsewhere, which takes room as it comes. The room is to be kept for as long as the bytes.
     async fn fetch(&self, url: String) -> Result<(Option<String>, Vec<u8>, Room), ApiError> {
-        let limit = self.config.max_body.as_u64();
-        let mut room = body::room_of(self, limit)?;
-        let (outbound, place) = (self.outbound.clone(), url.clone());
-        let fetched = tokio::task::spawn_blocking(move || outbound.get(&place, limit)).await;
-        let bytes = fetched.unwrap_or_else(|error| Err(error.to_string())).map_err(|error| {
-            let message = format!("{url} cannot be fetched: {error}");
-            ApiError::new(StatusCode::BAD_REQUEST, "url_not_fetched", message)
-        })?;
-        room.shrink(bytes.len());
-        Ok((media_type(&bytes).map(str::to_owned), bytes, room))
+        let (outbound, all, limit) = (self.outbound.clone(), self.room.clone(), self.config.max_body.as_u64());
+        let fetch = move || {
+            let not_fetched = |error: String| {
+                let message = format!("{url} cannot be fetched: {error}");
+                ApiError::new(StatusCode::BAD_REQUEST, "url_not_fetched", message)
+            };
+            let mut coming = outbound.get(&url, limit).map_err(not_fetched)?;
+            let mut more = |bytes: &mut Vec<u8>| coming.by_ref().take(STEP).read_to_end(bytes);
+            let (mut bytes, mut room) = (Vec::new(), Room::default());
+            while more(&mut bytes).map_err(|error| not_fetched(error.to_string()))? > 0 {
+                room.grow_to(&all, bytes.len())?;
+            }
+            Ok((media_type(&bytes).map(str::to_owned), bytes, room))
+        };
+        body::aside(false, fetch).await
     }
 }
 

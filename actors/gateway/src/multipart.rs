@@ -5,9 +5,10 @@ use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest as _, Request};
 use axum::http::StatusCode;
 
-use crate::body::{self, Room};
+use crate::body;
 use crate::doors::Shared;
 use crate::error::ApiError;
+use crate::room::Room;
 
 /// Fields of a form, at most; nobody sends more.
 const MOST_FIELDS: usize = 64;
@@ -30,10 +31,9 @@ impl Form {
     /// Reads a form whose file is the field `file`. The room is to be kept for as long as the form.
     ///
     /// # Errors
-    /// It is none, is larger than a body may be, does not come in time, or has two files.
+    /// It is none, is larger than a body may be, finds no room, does not come in time, or has two files.
     pub(crate) async fn read(doors: &Shared, request: Request) -> Result<(Self, Room), ApiError> {
-        let (mut room, request) = body::room_for(doors, request).await?;
-        let form = body::in_time(doors, Self::receive(doors, request)).await?;
+        let (form, mut room) = body::received(doors, request, |request| Self::receive(doors, request)).await?;
         let texts: usize = form.texts.iter().map(|(name, text)| name.len() + text.len()).sum();
         room.shrink(texts + form.file.as_ref().map_or(0, |file| file.bytes.len()));
         Ok((form, room))

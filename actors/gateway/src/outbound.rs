@@ -55,15 +55,15 @@ impl Outbound {
         addresses.iter().try_for_each(|address| check(&uri, *address))
     }
 
-    /// Gets at most so many bytes. Blocks until they have come.
+    /// Gets at most so many bytes. Blocks until they begin to come, and as they are read.
     ///
     /// # Errors
-    /// Why they have not.
-    pub(crate) fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, String> {
+    /// Why they do not.
+    pub(crate) fn get(&self, url: &str, limit: u64) -> Result<ureq::BodyReader<'static>, String> {
         read(url)?;
-        let mut answer = self.agent.get(url).call().map_err(|error| error.to_string())?;
+        let answer = self.agent.get(url).call().map_err(|error| error.to_string())?;
         match answer.status().as_u16() {
-            200 => answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string()),
+            200 => Ok(answer.into_body().into_with_config().limit(limit).reader()),
             status @ 300..400 => Err(format!("it answered {status}, and redirects are not followed")),
             status => Err(format!("it answered {status}")),
         }

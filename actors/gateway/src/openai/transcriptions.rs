@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use megabrain_schemas::{TextFormat, TranscribeRequest};
 
-use crate::body::Room;
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::media::{Attached, media_type};
 use crate::multipart::{Form, Upload};
+use crate::room::Room;
 use crate::work::Work;
 
 use super::transcript::{self, Written};

@@ -45,7 +45,7 @@ fn meaning(status: u16) -> &'static str {
         404 => "There is no such model, job or blob.",
         408 => "The body did not come.",
         409 => "The Idempotency-Key came before, with another request.",
-        413 => "The body, or the media in it, is larger than may be: the message names both sizes.",
+        413 => "The body, or the media in it, is larger than may be, or has more values: the message names both sizes.",
         429 => "The key's limit is reached, or the model's queue is full; nothing was done.",
         499 => "Somebody cancelled the work.",
         500 => "The model failed on this request and lives on.",
