@@ -90,6 +90,30 @@ async fn a_job_is_done_and_its_callback_is_signed_and_tried_until_it_is_taken() 
 }
 
 #[tokio::test]
+async fn a_receiver_that_never_answers_keeps_nobody_elses_callback_waiting() {
+    let receiver = Receiver::start(&[]).await;
+    // The system takes connections in, and nobody looks at them.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hanging.local_addr().unwrap();
+    let allow = format!("allow = [\"{}\", \"{address}\"]", receiver.host());
+    let settings = format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{allow}\n{ECHO}");
+    let doors = Doors::open(&settings, &["echo"], LIMIT).await;
+    let mut job = echo(&json!({ "text": "hello" }));
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        job["callback_url"] = format!("http://{address}/hook/{number}").into();
+        ids.push(hand_in(&doors, &job).await);
+    }
+    for id in &ids {
+        until(&doors, id, "succeeded").await;
+    }
+    job["callback_url"] = receiver.url().into();
+    let id = hand_in(&doors, &job).await;
+    let calls = receiver.until(1, Duration::from_secs(10)).await;
+    assert_eq!(calls[0].header("webhook-id"), id);
+}
+
+#[tokio::test]
 async fn a_job_outlives_the_node_and_all_it_has_started() {
     let receiver = Receiver::start(&[]).await;
     let mut doors = doors_for(&receiver).await;
