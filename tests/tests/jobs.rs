@@ -203,7 +203,7 @@ async fn its_events_are_replayed_from_any_number_and_followed_to_the_end() {
     let doors = doors_for(&receiver).await;
     let streamed = json!({ "text": "one two three", "stream": true, "delay_ms": 500 });
     let id = hand_in(&doors, &echo(&streamed)).await;
-    let read = async |more: &str| {
+    let read = async |id: &str, more: &str| {
         let response = doors.get(&format!("/v1/jobs/{id}/events{more}")).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let text = tokio::time::timeout(LIMIT, response.text()).await.expect("it ends with the job").unwrap();
@@ -214,15 +214,24 @@ async fn its_events_are_replayed_from_any_number_and_followed_to_the_end() {
         let event = |block: &str| (field(block, "id: "), field(block, "event: "), field(block, "data: "));
         blocks.map(event).collect::<Vec<_>>()
     };
-    let live = read("").await;
+    let live = read(&id, "").await;
     let kinds: Vec<&str> = live.iter().map(|(_, kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["status", "frame", "frame", "frame", "frame", "status"], "{live:?}");
     assert!(live.last().unwrap().2.contains("succeeded"), "{live:?}");
-    assert_eq!(read("").await, live, "the same again");
+    assert_eq!(read(&id, "").await, live, "the same again");
     let (third, _, _) = &live[2];
-    assert_eq!(read(&format!("?from={third}")).await, live[2..]);
+    assert_eq!(read(&id, &format!("?from={third}")).await, live[2..]);
     let after: u64 = live.last().unwrap().0.parse().unwrap();
-    assert_eq!(read(&format!("?from={}", after + 1)).await, [], "nothing follows");
+    for after in [after + 1, after + 1_000_000, u64::MAX] {
+        assert_eq!(read(&id, &format!("?from={after}")).await, [], "nothing follows");
+    }
+    // One that runs: what comes next is what follows, and the end is the end.
+    for from in [after + 1_000_000, u64::MAX] {
+        let id = hand_in(&doors, &echo(&json!({ "text": "later", "delay_ms": 2000 }))).await;
+        until(&doors, &id, "running").await;
+        let live = read(&id, &format!("?from={from}")).await;
+        assert!(live.last().unwrap().2.contains("succeeded"), "{live:?}");
+    }
 }
 
 #[tokio::test]
