@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
 use megabrain_node::connection::Role;
+use megabrain_schemas::subject;
 use megabrain_tests::{
     AT_ONCE, Brain, Doors, Receiver, Server, error, megabrain, ordeal, presence, programs, said, signal,
 };
@@ -152,6 +153,29 @@ async fn an_answer_that_came_while_nobody_was_there_is_found() {
     assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("found"), &json!(1)), "{done}");
     model.kill().unwrap();
     model.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_stranger_has_written_among_a_jobs_frames_hides_no_answer() {
+    let doors = Doors::open(ECHO, &["echo"], LIMIT).await;
+    let bus = doors.brain.client().await;
+    let id = hand_in(&doors, &echo(&json!({ "text": "mine", "delay_ms": 1500 }))).await;
+    let frames = subject::job_frames(&id);
+    let began = Instant::now();
+    // While the job runs, and then for as long as it has no end.
+    let strange = tokio::spawn(async move {
+        loop {
+            let body = json!({ "text": "strange" }).to_string().into();
+            bus.publish("mb.v1.echo.echo", Some(&frames), body).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let done = until(&doors, &id, "succeeded").await;
+    strange.abort();
+    assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("mine"), &json!(1)), "{done}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let events = doors.get(&format!("/v1/jobs/{id}/events")).send().await.unwrap().text().await.unwrap();
+    assert!(events.contains("strange"), "nobody wrote there");
 }
 
 #[tokio::test]
