@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
 use megabrain_node::connection::Role;
+use megabrain_schemas::subject;
 use megabrain_tests::{
     AT_ONCE, Brain, Doors, Receiver, Server, error, megabrain, ordeal, presence, programs, said, signal,
 };
@@ -90,6 +91,30 @@ async fn a_job_is_done_and_its_callback_is_signed_and_tried_until_it_is_taken() 
 }
 
 #[tokio::test]
+async fn a_receiver_that_never_answers_keeps_nobody_elses_callback_waiting() {
+    let receiver = Receiver::start(&[]).await;
+    // The system takes connections in, and nobody looks at them.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hanging.local_addr().unwrap();
+    let allow = format!("allow = [\"{}\", \"{address}\"]", receiver.host());
+    let settings = format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{allow}\n{ECHO}");
+    let doors = Doors::open(&settings, &["echo"], LIMIT).await;
+    let mut job = echo(&json!({ "text": "hello" }));
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        job["callback_url"] = format!("http://{address}/hook/{number}").into();
+        ids.push(hand_in(&doors, &job).await);
+    }
+    for id in &ids {
+        until(&doors, id, "succeeded").await;
+    }
+    job["callback_url"] = receiver.url().into();
+    let id = hand_in(&doors, &job).await;
+    let calls = receiver.until(1, Duration::from_secs(10)).await;
+    assert_eq!(calls[0].header("webhook-id"), id);
+}
+
+#[tokio::test]
 async fn a_job_outlives_the_node_and_all_it_has_started() {
     let receiver = Receiver::start(&[]).await;
     let mut doors = doors_for(&receiver).await;
@@ -128,6 +153,29 @@ async fn an_answer_that_came_while_nobody_was_there_is_found() {
     assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("found"), &json!(1)), "{done}");
     model.kill().unwrap();
     model.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_stranger_has_written_among_a_jobs_frames_hides_no_answer() {
+    let doors = Doors::open(ECHO, &["echo"], LIMIT).await;
+    let bus = doors.brain.client().await;
+    let id = hand_in(&doors, &echo(&json!({ "text": "mine", "delay_ms": 1500 }))).await;
+    let frames = subject::job_frames(&id);
+    let began = Instant::now();
+    // While the job runs, and then for as long as it has no end.
+    let strange = tokio::spawn(async move {
+        loop {
+            let body = json!({ "text": "strange" }).to_string().into();
+            bus.publish("mb.v1.echo.echo", Some(&frames), body).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let done = until(&doors, &id, "succeeded").await;
+    strange.abort();
+    assert_eq!((&done["result"]["text"], &done["attempts"]), (&json!("mine"), &json!(1)), "{done}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let events = doors.get(&format!("/v1/jobs/{id}/events")).send().await.unwrap().text().await.unwrap();
+    assert!(events.contains("strange"), "nobody wrote there");
 }
 
 #[tokio::test]
@@ -179,7 +227,7 @@ async fn its_events_are_replayed_from_any_number_and_followed_to_the_end() {
     let doors = doors_for(&receiver).await;
     let streamed = json!({ "text": "one two three", "stream": true, "delay_ms": 500 });
     let id = hand_in(&doors, &echo(&streamed)).await;
-    let read = async |more: &str| {
+    let read = async |id: &str, more: &str| {
         let response = doors.get(&format!("/v1/jobs/{id}/events{more}")).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let text = tokio::time::timeout(LIMIT, response.text()).await.expect("it ends with the job").unwrap();
@@ -190,15 +238,24 @@ async fn its_events_are_replayed_from_any_number_and_followed_to_the_end() {
         let event = |block: &str| (field(block, "id: "), field(block, "event: "), field(block, "data: "));
         blocks.map(event).collect::<Vec<_>>()
     };
-    let live = read("").await;
+    let live = read(&id, "").await;
     let kinds: Vec<&str> = live.iter().map(|(_, kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["status", "frame", "frame", "frame", "frame", "status"], "{live:?}");
     assert!(live.last().unwrap().2.contains("succeeded"), "{live:?}");
-    assert_eq!(read("").await, live, "the same again");
+    assert_eq!(read(&id, "").await, live, "the same again");
     let (third, _, _) = &live[2];
-    assert_eq!(read(&format!("?from={third}")).await, live[2..]);
+    assert_eq!(read(&id, &format!("?from={third}")).await, live[2..]);
     let after: u64 = live.last().unwrap().0.parse().unwrap();
-    assert_eq!(read(&format!("?from={}", after + 1)).await, [], "nothing follows");
+    for after in [after + 1, after + 1_000_000, u64::MAX] {
+        assert_eq!(read(&id, &format!("?from={after}")).await, [], "nothing follows");
+    }
+    // One that runs: what comes next is what follows, and the end is the end.
+    for from in [after + 1_000_000, u64::MAX] {
+        let id = hand_in(&doors, &echo(&json!({ "text": "later", "delay_ms": 2000 }))).await;
+        until(&doors, &id, "running").await;
+        let live = read(&id, &format!("?from={from}")).await;
+        assert!(live.last().unwrap().2.contains("succeeded"), "{live:?}");
+    }
 }
 
 #[tokio::test]

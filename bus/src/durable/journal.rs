@@ -114,6 +114,20 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// Reads on, at most to the entry of this number, and gives the first that `is_it`. What was read is not read
+    /// again. Cancel-safe.
+    pub async fn find(&mut self, last: u64, is_it: impl Fn(&JournalEntry) -> bool) -> Option<JournalEntry> {
+        while self.next <= last {
+            let entry = self.next().await;
+            if is_it(&entry) {
+                return Some(entry);
+            }
+        }
+        // Until it is asked again, the server need send nothing.
+        self.messages = None;
+        None
+    }
+
     /// The next entry, however long it takes to come. Cancel-safe.
     pub async fn next(&mut self) -> JournalEntry {
         loop {

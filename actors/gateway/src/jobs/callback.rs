@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use axum::http::Uri;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
@@ -12,16 +13,24 @@ use megabrain_bus::{QueueWorker, Task};
 use megabrain_schemas::{Codec, Fault, Name, subject};
 use sha2::Sha256;
 
+use super::JobsConfig;
+use super::crew::{self, Shares};
 use super::keep::Keep;
 use super::record::{Callback, Record, Told, now};
-use super::run::delay;
-use super::{JobsConfig, crew};
 use crate::outbound::Outbound;
 
 /// Longer than one try takes at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Tries at the same time.
 const CONCURRENT: usize = 16;
+/// Of them to one receiver: one that never answers leaves places for the others.
+const SHARE: usize = 4;
+/// Between two tries; it doubles.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+/// Until a callback that found no place looks again; it doubles, so that thousands that wait cost little.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The one status that says: never again.
 const GONE: u16 = 410;
 
@@ -31,11 +40,12 @@ pub(super) struct Callbacks {
     config: JobsConfig,
     keep: Keep,
     outbound: Outbound,
+    shares: Shares,
 }
 
 impl Callbacks {
     pub(super) fn new(config: JobsConfig, keep: Keep, outbound: Outbound) -> Self {
-        Self { config, keep, outbound }
+        Self { config, keep, outbound, shares: Shares::new(SHARE) }
     }
 
     /// Takes callbacks out of the queue.
@@ -53,23 +63,33 @@ impl Callbacks {
     async fn take(self, task: Task) {
         let id = std::str::from_utf8(task.payload()).ok().and_then(|id| Name::new(id).ok());
         let Some(id) = id else { return task.done().await };
-        match self.tell(&id).await {
-            Ok(true) => task.done().await,
-            Ok(false) => {
-                let delay = delay(task.deliveries());
-                task.again_in(delay).await;
-            }
+        match self.tell(&id, task.deliveries()).await {
+            Ok(None) => task.done().await,
+            Ok(Some(delay)) => task.again_in(delay).await,
             Err(fault) => tracing::debug!(%fault, job = %id, "a callback is left as it is"),
         }
     }
 
-    /// Tells once; true if that is the end of it.
-    async fn tell(&self, id: &Name) -> Result<bool, Fault> {
-        let Some(record) = self.keep.get(id).await? else { return Ok(true) };
-        let Some(callback) = record.callback.clone().filter(|callback| callback.status == Told::Pending) else {
-            return Ok(true);
-        };
+    /// Tells once, if the receiver has a place left; gives the time until the next try, if there is to be one.
+    async fn tell(&self, id: &Name, deliveries: u32) -> Result<Option<Duration>, Fault> {
+        let Some(record) = self.keep.get(id).await? else { return Ok(None) };
+        let pending = record.callback.as_ref().filter(|callback| callback.status == Told::Pending);
+        let Some(callback) = pending else { return Ok(None) };
+        let Some(_place) = self.shares.take(receiver(&callback.url)) else { return Ok(Some(wait(deliveries))) };
         let body = self.body(id, &record).await?;
+        let (status, error) = self.call(id, callback.url.clone(), body).await;
+        let until = record.ended_at.unwrap_or_else(now).saturating_add(self.config.give_up.as_secs());
+        let status = if status == Told::Pending && now() > until { Told::Failed } else { status };
+        let (record, _) = self.keep.change(id, |record| tried(record, status, error.clone())).await?;
+        if let Some(error) = error {
+            tracing::info!(job = %id, %error, ?status, "a callback was not taken");
+        }
+        let pending = record.callback.filter(|callback| callback.status == Told::Pending);
+        Ok(pending.map(|callback| delay(callback.attempts)))
+    }
+
+    /// One try: what became of it, and why it was not taken.
+    async fn call(&self, id: &Name, url: String, body: Vec<u8>) -> (Told, Option<String>) {
         let time = now();
         let headers = [
             ("content-type", "application/json".to_owned()),
@@ -77,22 +97,14 @@ impl Callbacks {
             ("webhook-timestamp", time.to_string()),
             ("webhook-signature", sign(&self.config.secret, id, time, &body)),
         ];
-        let (outbound, url) = (self.outbound.clone(), callback.url);
+        let outbound = self.outbound.clone();
         let answered = tokio::task::spawn_blocking(move || outbound.post(&url, &headers, &body)).await;
-        let answered = answered.unwrap_or_else(|error| Err(format!("the call stumbled: {error}")));
-        let (status, error) = match answered {
+        match answered.unwrap_or_else(|error| Err(format!("the call stumbled: {error}"))) {
             Ok(answer) if (200..300).contains(&answer.status) => (Told::Delivered, None),
             Ok(answer) if answer.status == GONE => (Told::Failed, Some("it answered 410: never again".to_owned())),
             Ok(answer) => (Told::Pending, Some(format!("it answered {}", answer.status))),
             Err(error) => (Told::Pending, Some(error)),
-        };
-        let until = record.ended_at.unwrap_or(time).saturating_add(self.config.give_up.as_secs());
-        let status = if status == Told::Pending && now() > until { Told::Failed } else { status };
-        let (record, _) = self.keep.change(id, |record| tried(record, status, error.clone())).await?;
-        if let Some(error) = error {
-            tracing::info!(job = %id, %error, ?status, "a callback was not taken");
         }
-        Ok(record.callback.is_none_or(|callback| callback.status != Told::Pending))
     }
 
     /// The job with its answer; without, if that is larger than it may be or kept no longer.
@@ -109,6 +121,29 @@ fn tried(record: &Record, status: Told, error: Option<String>) -> Option<Record>
     let callback = record.callback.as_ref().filter(|callback| callback.status == Told::Pending)?;
     let callback = Callback { status, attempts: callback.attempts + 1, error, url: callback.url.clone() };
     Some(Record { callback: Some(callback), ..record.clone() })
+}
+
+/// Who is called by this address: the same for all addresses of one server.
+fn receiver(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return url.to_owned() };
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    format!("{scheme}://{host}:{port}")
+}
+
+/// How long a callback waits that was tried so often.
+fn delay(attempts: u32) -> Duration {
+    doubled(FIRST_DELAY, attempts, LONGEST_DELAY)
+}
+
+/// How long a callback waits that found no place. Not all of them for the same time: they came together.
+fn wait(deliveries: u32) -> Duration {
+    doubled(FIRST_WAIT, deliveries, LONGEST_WAIT).mul_f64(rand::random_range(0.5..1.5))
+}
+
+fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)
 }
 
 /// The signature of one try: HMAC-SHA256 of `id.time.body`.
@@ -133,5 +168,28 @@ mod tests {
         let id = Name::new("msg_p5jXN8AQM9LWM0D4loKWxJek").unwrap();
         let signature = sign(secret, &id, 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn one_server_is_one_receiver_whatever_is_asked_of_it() {
+        for same in
+            ["https://example.org/a", "https://EXAMPLE.org:443/b?c=d", "HTTPS://example.org.", "https://example.org/"]
+        {
+            assert_eq!(receiver(same), "https://example.org:443", "{same}");
+        }
+        assert_eq!(receiver("http://[::1]/x"), "http://[::1]:80");
+        for other in ["http://example.org/a", "https://example.org:444/a", "https://www.example.org/a"] {
+            assert_ne!(receiver(other), receiver("https://example.org/a"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_callback_is_tried_ever_more_slowly() {
+        let seconds = |attempts| delay(attempts).as_secs_f64();
+        assert_eq!([1, 2, 3, 11, 12, 1000].map(seconds), [0.5, 1.0, 2.0, 512.0, 900.0, 900.0]);
+        for (deliveries, least, most) in [(2, 1, 3), (4, 4, 12), (100, 30, 90)] {
+            let wait = wait(deliveries);
+            assert!(Duration::from_secs(least) <= wait && wait < Duration::from_secs(most), "{deliveries}: {wait:?}");
+        }
     }
 }

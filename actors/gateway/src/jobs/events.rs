@@ -44,13 +44,19 @@ pub(crate) async fn events(
 ) -> Result<Response, ApiError> {
     let Query(From { from }) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
     let keep = doors.jobs.keep().await?;
-    let (id, _) = find(keep, &owner, &id).await?;
+    let (id, record) = find(keep, &owner, &id).await?;
     // A client that was cut off says by itself what it had.
     let had = headers.get("last-event-id").and_then(|seq| seq.to_str().ok()?.trim().parse::<u64>().ok());
-    let from = had.map(|seq| seq.saturating_add(1)).or(from).unwrap_or(0);
-    let last = keep.journal.last(&subject::job_status(&id)).await?;
-    // Told already: nothing would follow for ever.
-    let is_over = last.is_some_and(|entry| is_end(&entry) && entry.seq < from);
+    let from = match had.map(|seq| seq.saturating_add(1)).or(from).unwrap_or(0) {
+        0 => 0,
+        // Past what is there, the job's end would be passed over. Asked before the end: one that comes now is not.
+        from => from.min(keep.journal.next_seq().await?),
+    };
+    // Told already, or kept no longer: nothing would follow for ever.
+    let is_over = match keep.journal.last(&subject::job_status(&id)).await? {
+        Some(entry) => is_end(&entry) && entry.seq < from,
+        None => record.status.is_end(),
+    };
     let follower = (!is_over).then(|| keep.journal.follow(&subject::job_any(&id), from));
     let events = stream::unfold(follower, |follower| async move {
         let mut follower: Follower = follower?;

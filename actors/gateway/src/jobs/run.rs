@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use megabrain_bus::{Bus, JournalEntry, Link, Meta, QueueWorker, Task};
+use megabrain_bus::{Bus, Follower, Journal, JournalEntry, Link, Meta, QueueWorker, Task};
 use megabrain_schemas::{Codec, Fault, FaultKind, Name, Stamp, subject};
 use tokio::time::Instant;
 
@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_secs(3);
 /// An answer that was heard is looked for again after so long.
 const SOON: Duration = Duration::from_millis(5);
+/// One look for an answer among what others said takes so long at most, less than a worker may be silent.
+const LOOK: Duration = Duration::from_secs(2);
 /// When the bus comes back, what is to be answered is answered within about this time; models gave up what they had.
 const RETURN: Duration = Duration::from_secs(3);
 /// Past its deadline, a model has so long to say so itself.
@@ -89,7 +91,7 @@ impl Runner {
             return self.follow_up(id, &record).await;
         }
         if let (Status::Running, Some(work)) = (record.status, &record.work) {
-            if let Some(answer) = self.answer_of(id, work).await? {
+            if let Some(answer) = self.search(id, work).look().await? {
                 return self.conclude(id, work, &answer, task).await;
             }
             // Whoever worked on it may do so still, for nobody.
@@ -132,6 +134,7 @@ impl Runner {
         self.bus.send_to(&order.subject, &frames, request, &meta).await?;
         let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
         let mut returned: Option<Instant> = None;
+        let mut search = self.search(&order.id, work);
         loop {
             tokio::select! {
                 message = heard.next() => match message {
@@ -153,7 +156,7 @@ impl Runner {
                     continue;
                 }
             }
-            if let Some(answer) = self.answer_of(&order.id, work).await? {
+            if let Some(answer) = search.look().await? {
                 return Ok(Attempt::Answered(answer));
             }
             if returned.is_some_and(|time| time.elapsed() > RETURN) {
@@ -167,10 +170,9 @@ impl Runner {
         }
     }
 
-    /// The answer to this work, if it is in the journal.
-    async fn answer_of(&self, id: &Name, work: &Name) -> Result<Option<JournalEntry>, Fault> {
-        let last = self.keep.journal.last(&subject::job_frames(id)).await?;
-        Ok(last.filter(|entry| is_end(&entry.payload, work)))
+    fn search<'a>(&'a self, id: &Name, work: &'a Name) -> Search<'a> {
+        let (journal, frames) = (&self.keep.journal, subject::job_frames(id));
+        Search { journal, work, others: journal.follow(&frames, 0), frames }
     }
 
     async fn conclude(&self, id: &Name, work: &Name, answer: &JournalEntry, task: &Task) -> Result<Then, Fault> {
@@ -237,14 +239,46 @@ enum Attempt {
     Interrupted,
 }
 
-/// True of the answer to this work. Anybody may have a model write to any inbox, and a journal is one: the work's id, which
-/// nobody else knows, tells ours.
+/// Looks for the answer to one work in the journal.
+struct Search<'a> {
+    journal: &'a Journal,
+    work: &'a Name,
+    frames: String,
+    /// Reads what others said there, each of it once.
+    others: Follower,
+}
+
+impl Search<'_> {
+    /// The answer, if it is in the journal. Nearly always it is the last that was said. But anybody may have a model
+    /// write to any inbox, and an attempt that was given up may be answered late.
+    async fn look(&mut self) -> Result<Option<JournalEntry>, Fault> {
+        let Some(last) = self.journal.last(&self.frames).await? else { return Ok(None) };
+        let Some(is_end) = end_of(&last.payload, self.work) else { return Ok(self.look_behind(last.seq).await) };
+        // A work's answer is the last that it says.
+        Ok(is_end.then_some(last))
+    }
+
+    /// The answer, if it stands before this entry, as far as can be read at once; the next look goes on from there.
+    async fn look_behind(&mut self, last: u64) -> Option<JournalEntry> {
+        let work = self.work;
+        let found = self.others.find(last, |entry| is_end(&entry.payload, work));
+        tokio::time::timeout(LOOK, found).await.ok().flatten()
+    }
+}
+
+/// True of the answer to this work. Anybody may have a model write to any inbox, and a journal is one: the work's id,
+/// which nobody else knows, tells ours.
 fn is_end(payload: &[u8], work: &Name) -> bool {
-    let stamp = Codec::detect(None, payload).and_then(|codec| codec.decode::<Stamp>(payload));
-    stamp.is_ok_and(|stamp| stamp.done && stamp.work.as_ref() == Some(work))
+    end_of(payload, work).unwrap_or(false)
+}
+
+/// Whether this is the answer; `None` if it is of another work.
+fn end_of(payload: &[u8], work: &Name) -> Option<bool> {
+    let stamp = Codec::detect(None, payload).and_then(|codec| codec.decode::<Stamp>(payload)).ok()?;
+    (stamp.work.as_ref() == Some(work)).then_some(stamp.done)
 }
 
 /// How long a task waits that was given out so often.
-pub(super) fn delay(deliveries: u32) -> Duration {
+fn delay(deliveries: u32) -> Duration {
     FIRST_DELAY.saturating_mul(1 << deliveries.saturating_sub(1).min(10)).min(LONGEST_DELAY)
 }
