@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use megabrain_tests::{Doors, error, signal};
+use megabrain_tests::{Brain, Doors, error, megabrain, said, signal};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -98,6 +98,31 @@ async fn a_page_that_leaves_makes_room_for_another_and_too_many_are_refused() {
         assert!(std::time::Instant::now() < until, "no place is given back");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn one_key_has_a_share_of_the_feeds_and_leaves_the_others_theirs() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let key = |name: &str| {
+        let (_, told, _) = said(&mut megabrain(folder.path(), &["key", name, "--json"]));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let (key, hash) = (told["key"].as_str().unwrap(), told["hash"].as_str().unwrap());
+        (format!("Bearer {key}"), format!("[[gateway.keys]]\nname = \"{name}\"\nhash = \"{hash}\"\n"))
+    };
+    let ((greedy, first), (other, second)) = (key("greedy"), key("other"));
+    let mut brain = Brain::start(&format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{first}{second}{ECHO}")).await;
+    let url = format!("{}/console/events", brain.http().await);
+    let client = reqwest::Client::new();
+    let feed = async |key: &str| client.get(&url).header("authorization", key).send().await.unwrap();
+    let mut feeds = Vec::new();
+    for _ in 0..16 {
+        let response = feed(&greedy).await;
+        assert_eq!(response.status(), 200);
+        feeds.push(response);
+    }
+    let (status, code, message) = error(feed(&greedy).await).await;
+    assert!(status == 503 && code == "overloaded" && message.contains("greedy"), "{message}");
+    assert_eq!(feed(&other).await.status(), 200);
 }
 
 #[tokio::test]

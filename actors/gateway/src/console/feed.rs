@@ -22,8 +22,8 @@ enum Scene {
 
 /// Everything, then the changes. A page that looks takes none of its key's places: those are for work.
 pub(crate) async fn events(State(doors): State<Shared>, headers: HeaderMap) -> Result<Response, ApiError> {
-    drop(doors.access.enter(&headers, Scope::Models)?);
-    let watcher = doors.console.watch()?;
+    let owner = doors.access.enter(&headers, Scope::Models)?.owner().clone();
+    let watcher = doors.console.watch(&owner)?;
     let lines = stream::unfold(Scene::Beginning(doors.console.clone(), watcher), |scene| async move {
         let (line, watch, watcher) = match scene {
             Scene::Beginning(watch, watcher) => (watcher.state.clone(), watch, watcher),

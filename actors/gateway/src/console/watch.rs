@@ -1,5 +1,6 @@
 //! Who looks at the brain, and how do they hear of changes? One listener for all of them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,15 +8,19 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use megabrain_bus::{Bus, Link};
 use megabrain_schemas::subject::event;
-use megabrain_schemas::{Fault, NodePresence, Presence};
+use megabrain_schemas::{Fault, Name, NodePresence, Presence};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::task::AbortHandle;
 
 use super::seen::Seen;
+use crate::access::Owner;
 use crate::error::ApiError;
 
 /// Pages that look at the same time; one more is refused.
 const WATCHERS: usize = 64;
+
+/// Of them with one key, so that no key shuts the others out.
+const SHARE: usize = 16;
 
 /// Lines that a page may be behind. Further behind, it is told everything anew instead.
 const BEHIND: usize = 512;
@@ -26,7 +31,7 @@ pub(crate) struct Watch(Arc<Watching>);
 
 struct Watching {
     board: Arc<Mutex<Board>>,
-    places: Arc<Semaphore>,
+    places: Places,
     task: AbortHandle,
 }
 
@@ -42,7 +47,19 @@ pub(super) struct Watcher {
     pub(super) state: Bytes,
     /// The lines that follow it.
     pub(super) changes: broadcast::Receiver<Bytes>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
+}
+
+/// Places for pages: all there are, and what each key has of them.
+struct Places {
+    all: Arc<Semaphore>,
+    shares: Mutex<HashMap<Name, Arc<Semaphore>>>,
+}
+
+/// The place of one page; dropping it gives it back.
+struct Place {
+    _any: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Watch {
@@ -54,17 +71,15 @@ impl Watch {
         let seen = Seen::new(*bus.watch_link().borrow());
         let board = Arc::new(Mutex::new(Board { seen, told: Some(broadcast::channel(BEHIND).0) }));
         let task = listen(bus, board.clone()).await?;
-        Ok(Self(Arc::new(Watching { board, places: Arc::new(Semaphore::new(WATCHERS)), task })))
+        Ok(Self(Arc::new(Watching { board, places: Places::new(), task })))
     }
 
     /// Everything that is so now, and whatever changes from then on.
     ///
     /// # Errors
-    /// Status 503 if too many look already, or the doors close.
-    pub(super) fn watch(&self) -> Result<Watcher, ApiError> {
-        let busy = |message| ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message, 5000);
-        let place = self.0.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| busy(format!("{WATCHERS} pages look at this brain already")))?;
+    /// Status 503 if too many look already, of all or with this key, or the doors close.
+    pub(super) fn watch(&self, owner: &Owner) -> Result<Watcher, ApiError> {
+        let place = self.0.places.take(owner)?;
         let watcher = self.look().ok_or_else(|| busy("the doors are closing".to_owned()))?;
         Ok(Watcher { _place: Some(place), ..watcher })
     }
@@ -80,6 +95,27 @@ impl Watch {
     /// Ends every feed: the doors close, and a feed would go on for ever.
     pub(crate) fn close(&self) {
         lock(&self.0.board).told = None;
+    }
+}
+
+impl Places {
+    fn new() -> Self {
+        Self { all: Arc::new(Semaphore::new(WATCHERS)), shares: Mutex::default() }
+    }
+
+    /// A place for a page of this owner's. Where no keys are asked for, all are everybody's.
+    fn take(&self, owner: &Owner) -> Result<Place, ApiError> {
+        let share = owner.0.as_ref().map(|key| self.take_share(key)).transpose()?;
+        let any = self.all.clone().try_acquire_owned();
+        let any = any.map_err(|_| busy(format!("{WATCHERS} pages look at this brain already")))?;
+        Ok(Place { _any: any, _share: share })
+    }
+
+    fn take_share(&self, key: &Name) -> Result<OwnedSemaphorePermit, ApiError> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(SHARE)));
+        let place = share.clone().try_acquire_owned();
+        place.map_err(|_| busy(format!("{SHARE} pages look at this brain with the key {key} already")))
     }
 }
 
@@ -141,6 +177,10 @@ fn note(board: &Mutex<Board>, what: impl FnOnce(&mut Seen) -> Vec<Bytes>) {
         // Nobody may be looking.
         let _ = told.send(line);
     }
+}
+
+fn busy(message: String) -> ApiError {
+    ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message, 5000)
 }
 
 fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
