@@ -426,6 +426,26 @@ async fn a_brain_that_keeps_as_many_jobs_as_it_may_still_ends_those_that_it_has(
 }
 
 #[tokio::test]
+async fn a_streamed_chat_has_its_whole_answer_in_its_result() {
+    let receiver = Receiver::start(&[]).await;
+    let model = "[models.fast]\nactor = \"llm\"\nweights = \"smollm2-135m\"\ncontext = 512\n";
+    let doors = Doors::open(&format!("{}{model}", settings_for(&receiver)), &["fast"], LIMIT).await;
+    let mut results = Vec::new();
+    for stream in [true, false] {
+        let body = json!({ "messages": [{ "role": "user", "content": "Count to ten." }], "stream": stream,
+            "max_tokens": 20, "temperature": 0 });
+        let job = json!({ "capability": "chat", "model": "fast", "body": body, "callback_url": receiver.url() });
+        let id = hand_in(&doors, &job).await;
+        results.push(until(&doors, &id, "succeeded").await["result"]["message"].clone());
+    }
+    assert!(results[0]["content"].as_str().is_some_and(|text| text.len() > 10), "{results:?}");
+    assert_eq!(results[0], results[1]);
+    for call in receiver.until(2, LIMIT).await {
+        assert_eq!(call.body()["result"]["message"], results[0]);
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_takes_no_more_and_says_when_to_come_again() {
     let receiver = Receiver::start(&[]).await;
     let settings = format!("{}[gateway.jobs]\nconcurrent = 1\nmax_bytes = \"1 MiB\"\n", settings_for(&receiver));

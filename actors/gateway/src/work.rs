@@ -47,9 +47,12 @@ impl FromRequestParts<Shared> for Work {
             meta.work = work.clone();
         }
         let time = match text(&parts.headers, headers::DEADLINE_MS)? {
-            Some(milliseconds) => {
-                Duration::from_millis(milliseconds.trim().parse().map_err(|error| wrong(headers::DEADLINE_MS, &error))?)
-            }
+            Some(milliseconds) => Duration::from_millis(
+                milliseconds
+                    .trim()
+                    .parse()
+                    .map_err(|_| wrong(headers::DEADLINE_MS, &"expected milliseconds, a whole number"))?,
+            ),
             None => doors.config.default_deadline,
         };
         // Past what an Instant holds it is no deadline.

@@ -121,6 +121,15 @@ pub enum ConnectionError {
         /// Its node.
         pid: u32,
     },
+    /// A node would join a bus as somebody who may not do what a node does.
+    #[error(
+        "NATS_URL is set, so that this brain joins that bus, and as {user}, who may not run models: `unset NATS_URL` for a \
+         bus of its own, or set MEGABRAIN_NODE_PASSWORD"
+    )]
+    NoNode {
+        /// Whom `NATS_USER` names.
+        user: String,
+    },
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -139,6 +148,18 @@ impl Connection {
     pub fn from_environment() -> Option<Self> {
         let url = std::env::var("NATS_URL").ok().filter(|url| !url.is_empty())?;
         Some(Self { url, passwords: passwords_from_environment(), process: None })
+    }
+
+    /// Makes sure that a node is not to join as `user`, one of our own users for something else.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn check_node(&self, user: Option<String>) -> Result<(), ConnectionError> {
+        let is_other = |user: &String| [Role::Client, Role::Model].iter().any(|role| role.user() == user);
+        match user.filter(is_other) {
+            Some(user) if !self.passwords.contains_key(&Role::Node) => Err(ConnectionError::NoNode { user }),
+            _ => Ok(()),
+        }
     }
 
     /// A connection to a server that has yet to be named, with the passwords that the environment knows.
@@ -318,6 +339,18 @@ fn new_password() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_does_not_join_as_a_client() {
+        let mut there = Connection { url: "nats://there".into(), passwords: BTreeMap::new(), process: None };
+        let told = there.check_node(Some("client".into())).unwrap_err().to_string();
+        assert!(told.contains("as client") && told.contains("unset NATS_URL"), "{told}");
+        for user in [None, Some("node"), Some("admin"), Some("somebody")] {
+            there.check_node(user.map(str::to_owned)).unwrap();
+        }
+        there.passwords.insert(Role::Node, "secret".into());
+        there.check_node(Some("client".into())).unwrap();
+    }
 
     #[test]
     fn only_brains_whose_node_lives_count_as_running() {

@@ -215,6 +215,7 @@ async fn open_bus(
     puller: &Puller,
 ) -> Result<(Connection, Option<Server>, Option<PublishedConnection>), NodeError> {
     if let Some(connection) = Connection::from_environment() {
+        connection.check_node(std::env::var("NATS_USER").ok())?;
         return Ok((connection, None, None));
     }
     if let Some(url) = &brain.bus.url {

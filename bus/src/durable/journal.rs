@@ -116,7 +116,7 @@ pub struct Follower {
 impl Follower {
     /// Reads on, at most to the entry of this number, and gives the first that `is_it`. What was read is not read
     /// again. Cancel-safe.
-    pub async fn find(&mut self, last: u64, is_it: impl Fn(&JournalEntry) -> bool) -> Option<JournalEntry> {
+    pub async fn find(&mut self, last: u64, mut is_it: impl FnMut(&JournalEntry) -> bool) -> Option<JournalEntry> {
         while self.next <= last {
             let entry = self.next().await;
             if is_it(&entry) {

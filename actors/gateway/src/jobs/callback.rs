@@ -109,7 +109,7 @@ impl Callbacks {
 
     /// The job with its answer; without, if that is larger than it may be or kept no longer.
     async fn body(&self, id: &Name, record: &Record) -> Result<Vec<u8>, Fault> {
-        let result = match self.keep.answer(record).await {
+        let result = match self.keep.answer(id, record).await {
             Err(fault) if fault.kind.is_retryable() => return Err(fault),
             answer => answer.unwrap_or_default(),
         };

@@ -80,7 +80,7 @@ pub(crate) async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let keep = doors.jobs.keep().await?;
     let (id, record) = find(keep, &owner, &id).await?;
-    let result = keep.answer(&record).await?;
+    let result = keep.answer(&id, &record).await?;
     Ok(Json(record.public(&id, result)))
 }
 

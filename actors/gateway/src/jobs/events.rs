@@ -42,7 +42,9 @@ pub(crate) async fn events(
     query: Result<Query<From>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Query(From { from }) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Query(From { from }) = query.map_err(|_| {
+        ApiError::parameter("from", "`from` is the number of an event, and the one parameter that is known here")
+    })?;
     let keep = doors.jobs.keep().await?;
     let (id, record) = find(keep, &owner, &id).await?;
     // A client that was cut off says by itself what it had.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::JobsConfig;
 use super::record::{Record, Told};
+use super::whole::whole;
 
 /// Tasks: jobs to be done, and callbacks to be made.
 const QUEUE: &str = "mb_job_queue";
@@ -104,7 +105,7 @@ impl Keep {
     ///
     /// # Errors
     /// `unavailable` if the bus is away; `not_found` if it was kept for its time and is gone.
-    pub(super) async fn answer(&self, record: &Record) -> Result<Option<Value>, Fault> {
+    pub(super) async fn answer(&self, id: &Name, record: &Record) -> Result<Option<Value>, Fault> {
         let Some(seq) = record.answer else { return Ok(None) };
         let gone = || Fault::new(FaultKind::NotFound, "the answer is kept no longer");
         let entry = self.journal.read(seq).await?.ok_or_else(gone)?;
@@ -116,7 +117,8 @@ impl Keep {
         } else {
             read()
         };
-        read.map(Some).map_err(|error| unreadable(&error))
+        let answer = read.map_err(|error| unreadable(&error))?;
+        whole(&self.journal, id, record, seq, answer).await.map(Some)
     }
 
     /// The job that a client's own key stands for: this one, if the key is new.

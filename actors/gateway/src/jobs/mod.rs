@@ -16,6 +16,7 @@ mod keep;
 mod order;
 mod record;
 mod run;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,10 @@ struct SpeechCall {
 impl SpeechCall {
     fn read(mut parameters: Parameters) -> Result<Self, ApiError> {
         let model = parameters.need("model")?;
-        let text = parameters.need("input")?;
+        let text: String = parameters.need("input")?;
+        if text.is_empty() {
+            return Err(ApiError::parameter("input", "`input` is empty"));
+        }
         let voice = parameters.take::<String>("voice")?.filter(|voice| !VOICES.contains(&voice.as_str()));
         let speed = parameters.take("speed")?;
         let format = parameters.take::<String>("response_format")?;
