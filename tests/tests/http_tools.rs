@@ -50,6 +50,13 @@ fn city(arguments: &Value) -> Value {
     arguments["city"].take()
 }
 
+/// As many tokens were read; and some were written, not always as many: between the marks of JSON a model may put white
+/// space, and what was read in steps of another size is rounded otherwise.
+fn are_alike(one: &Value, other: &Value, [read, written]: [&str; 2]) {
+    assert!(one[read].is_u64() && one[read] == other[read], "{one} {other}");
+    assert!([one, other].iter().all(|usage| usage[written].as_u64() > Some(0)), "{one} {other}");
+}
+
 #[tokio::test]
 async fn a_chats_call_comes_back_whole_and_in_chunks_and_its_result_is_answered() {
     let doors = Doors::open(QWEN, &["fast", "echo"], LIMIT).await;
@@ -73,7 +80,7 @@ async fn a_chats_call_comes_back_whole_and_in_chunks_and_its_result_is_answered(
     let arguments: String = deltas.iter().filter_map(|delta| delta["function"]["arguments"].as_str()).collect();
     assert_eq!(city(&arguments.into()), "Paris");
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "tool_calls");
-    assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
+    are_alike(&chunks.last().unwrap()["usage"], &whole["usage"], ["prompt_tokens", "completion_tokens"]);
 
     let messages = json!([
         { "role": "user", "content": QUESTION }, choice["message"],
@@ -122,7 +129,7 @@ async fn a_responses_call_is_an_item_and_so_is_its_result() {
     assert_eq!(city(&events[3]["delta"]), "Paris");
     assert_eq!((&events[4]["arguments"], &events[4]["item_id"]), (&events[3]["delta"], &events[2]["item"]["id"]));
     assert_eq!(events[6]["response"]["output"][0], events[5]["item"]);
-    assert_eq!(events[6]["response"]["usage"], whole["usage"]);
+    are_alike(&events[6]["response"]["usage"], &whole["usage"], ["input_tokens", "output_tokens"]);
 
     let input = json!([
         { "role": "user", "content": QUESTION }, call,
@@ -151,7 +158,7 @@ async fn ollamas_calls_have_arguments_that_are_an_object_and_no_ids() {
     let called: Vec<&Value> =
         lines.iter().filter_map(|line| line["message"]["tool_calls"].as_array()).flatten().collect();
     assert_eq!(called[0]["function"], calls[0]["function"]);
-    assert_eq!(lines.last().unwrap()["eval_count"], whole["eval_count"]);
+    are_alike(lines.last().unwrap(), &whole, ["prompt_eval_count", "eval_count"]);
 
     let call = json!({ "function": calls[0]["function"] });
     let messages = json!([

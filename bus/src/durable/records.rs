@@ -59,7 +59,8 @@ impl Records {
     /// # Errors
     /// `unavailable` if the bus is away.
     pub async fn is_full(&self) -> Result<bool, Fault> {
-        let info = self.0.status().await.map_err(|error| not_kept(&error))?.info;
+        // The bucket's own `status` is of when it was opened.
+        let info = self.0.stream.get_info().await.map_err(|error| not_kept(&error))?;
         let room = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
         Ok(info.state.bytes > room - room / 8)
     }
