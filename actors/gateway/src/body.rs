@@ -11,6 +11,7 @@ use crate::doors::Doors;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::room::{self, Room, SMALL};
+use crate::values;
 
 /// Of a body that has no room, so much is read past, for so long.
 const READ_PAST: usize = 1 << 20;
@@ -28,10 +29,15 @@ pub(crate) async fn parameters<T: Send + 'static>(
     read: impl FnOnce(Parameters) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Room), ApiError> {
     let limit = doors.config.max_body.as_u64();
-    let (body, room) = received(doors, request, |request| collect(request.into_body(), limit)).await?;
-    let is_small = body.len() <= SMALL;
-    let read = aside(is_small, move || Parameters::read(&body).and_then(read)).await?;
-    Ok((read, room))
+    let (body, mut room) = received(doors, request, |request| collect(request.into_body(), limit)).await?;
+    let (is_small, all) = (body.len() <= SMALL, doors.room.clone());
+    aside(is_small, move || {
+        room.grow_to(&all, values::check(&body)?)?;
+        let read = Parameters::read(&body).and_then(read)?;
+        room.shrink(body.len());
+        Ok((read, room))
+    })
+    .await
 }
 
 /// Has a body received, which takes room as it comes: one that is slow keeps no other out by what it may become. The

@@ -8,18 +8,21 @@ use crate::room::SMALL;
 /// Values of one body, at most. The shortest have two bytes, and take a hundred times as much when they are read.
 const MOST: usize = 262_144;
 
-/// Counts the values of a body that is JSON, before any of them is made.
+/// What one takes while it is read, in bytes: measured with the shortest.
+const BYTES_A_VALUE: usize = 160;
+
+/// Tells how many bytes a body of JSON takes when it is read, before any of its values is made.
 ///
 /// # Errors
-/// Status 413 if there are more than are taken.
-pub(crate) fn check(body: &[u8]) -> Result<(), ApiError> {
+/// Status 413 if there are more of them than are taken.
+pub(crate) fn check(body: &[u8]) -> Result<usize, ApiError> {
     // So few bytes cannot have too many.
     let count = if body.len() <= SMALL { 0 } else { count(body) };
     if count <= MOST {
-        return Ok(());
+        return Ok(body.len() + count * BYTES_A_VALUE);
     }
     Err(ApiError::too_large(format!(
-        "the body has {count} values, at most {MOST} are taken: send large media as one data URL, or put it into the \
+        "the body has {count} names and values, at most {MOST} are taken: send large media as one data URL, or put it into the \
          blob store and send its name"
     )))
 }
@@ -77,7 +80,11 @@ mod tests {
         let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
         assert!(check(zeros(MOST).as_bytes()).is_ok());
         let refused = check(zeros(MOST + 1).as_bytes()).unwrap_err();
-        assert!(refused.message().contains("262145 values, at most 262144 are taken"), "{}", refused.message());
+        assert!(
+            refused.message().contains("262145 names and values, at most 262144 are taken"),
+            "{}",
+            refused.message()
+        );
         let text = format!(r#"["{}"]"#, "[".repeat(MOST + 1));
         assert!(check(text.as_bytes()).is_ok());
     }

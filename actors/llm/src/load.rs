@@ -17,7 +17,7 @@ use crate::estimate::Estimate;
 use crate::projector::Projector;
 use crate::purpose::Purpose;
 use crate::reader::TEXTS_A_STEP;
-use crate::{gguf, native};
+use crate::{gguf, native, passages};
 
 /// Memory of a card that `auto` leaves free: others use it too. 256 MiB.
 const MARGIN: u64 = 256 << 20;
@@ -203,6 +203,9 @@ impl Native {
                 native::complaint()
             ))
         })?;
+        if purpose == Purpose::Rerank {
+            passages::second_text(context.model()).map_err(LoadError::Weights)?;
+        }
         match (purpose, context.dimensions()) {
             (Purpose::Rerank, numbers @ (0 | 2..)) => Err(LoadError::Config(format!(
                 "the model gives {numbers} numbers for a query and a text, and `rerank` needs the one that says how well \

@@ -38,6 +38,11 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    #[cfg(test)]
+    pub(crate) fn of(rows: Vec<Vec<f32>>) -> Self {
+        Self { rows, tokens: 0 }
+    }
+
     /// What it cost.
     pub(crate) fn usage(&self) -> Usage {
         Usage { prompt_tokens: self.tokens, completion_tokens: 0 }
@@ -138,7 +143,7 @@ impl Head {
             let message = format!("`query` leaves no room for a text in the model's context of {capacity} tokens");
             return Err(Fault::invalid(message));
         }
-        let second = model.meta_val_str(SECOND_TEXT).ok().and_then(|offset| offset.parse().ok()).unwrap_or(0);
+        let second = second_text(model).unwrap_or(0);
         Ok(Self { tokens, end, second, room })
     }
 
@@ -146,6 +151,16 @@ impl Head {
         let second = text.into_iter().chain(self.end).map(|token| LlamaToken(token.0.saturating_add(self.second)));
         self.tokens.iter().copied().chain(second).collect()
     }
+}
+
+/// What is to be added to the tokens of a second text; none if they are those of the first.
+///
+/// # Errors
+/// The model's file says something else.
+pub(crate) fn second_text(model: &LlamaModel) -> Result<i32, String> {
+    let Ok(told) = model.meta_val_str(SECOND_TEXT) else { return Ok(0) };
+    let offset = told.parse().ok().filter(|offset| (0..model.n_vocab()).contains(offset));
+    offset.ok_or_else(|| format!("its {SECOND_TEXT} is {told:?}: expected a number below that of its tokens"))
 }
 
 /// What a model expects before and after a text.

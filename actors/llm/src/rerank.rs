@@ -27,20 +27,26 @@ impl Reading for RerankRequest {
 
     fn reply(&self, read: Read) -> Result<RerankReply, Fault> {
         let usage = read.usage();
-        let mut results =
-            (0..).zip(&read.rows).map(|(index, row)| ranked(index, row)).collect::<Result<Vec<_>, _>>()?;
-        results.sort_by(|one, other| other.relevance_score.total_cmp(&one.relevance_score));
-        results.truncate(self.top_n.map_or(usize::MAX, |top| top as usize));
-        Ok(RerankReply { results, usage })
+        let mut verdicts = (0..).zip(&read.rows).map(verdict).collect::<Result<Vec<_>, _>>()?;
+        // By what the model says: far from 0, scores of different verdicts are rounded to the same number.
+        verdicts.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        verdicts.truncate(self.top_n.map_or(usize::MAX, |top| top as usize));
+        let results = verdicts.into_iter().map(|(index, verdict)| Ranked { index, relevance_score: score(verdict) });
+        Ok(RerankReply { results: results.collect(), usage })
     }
 }
 
-/// A verdict is one number, from minus to plus infinity.
-fn ranked(index: u32, row: &[f32]) -> Result<Ranked, Fault> {
-    match row {
-        [verdict] if verdict.is_finite() => Ok(Ranked { index, relevance_score: 1.0 / (1.0 + (-verdict).exp()) }),
+/// What the model says of the document of this number: one number, from minus to plus infinity.
+fn verdict((index, row): (u32, &Vec<f32>)) -> Result<(u32, f32), Fault> {
+    match row.as_slice() {
+        [verdict] if verdict.is_finite() => Ok((index, *verdict)),
         _ => Err(Fault::engine("the model computed no usable number")),
     }
+}
+
+/// The logistic function.
+fn score(verdict: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(verdict)).exp())) as f32
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ pub struct Connection {
     /// Password by role. Without one for a role, `NATS_USER` and `NATS_PASSWORD` are used, or nobody in particular.
     #[serde(default)]
     pub passwords: BTreeMap<Role, String>,
-    /// The process that runs the server; the file is stale when it has ended. None if it is not ours.
+    /// The process that runs the server; the file is stale when it has ended. None if it is not ours, and then there is
+    /// no file.
     #[serde(default)]
     pub process: Option<Process>,
 }
@@ -270,7 +271,7 @@ impl Connection {
     }
 
     fn is_alive(&self) -> bool {
-        self.process.is_none_or(Process::is_alive)
+        self.process.is_some_and(Process::is_alive)
     }
 }
 
@@ -359,7 +360,7 @@ mod tests {
             let connection = Connection { url: format!("nats://{name}"), passwords: BTreeMap::new(), process };
             std::fs::write(folder.path().join(name), serde_json::to_vec(&connection).unwrap()).unwrap();
         };
-        put("other.json", None);
+        put("nobodys.json", None);
         let this = Process::this().unwrap();
         put("this.json", Some(this));
         put("before.json", Some(Process { started: this.started - 1, ..this }));
@@ -371,7 +372,7 @@ mod tests {
         put("note.txt", None);
         std::fs::write(folder.path().join("torn.json"), "{").unwrap();
         let running = running_in(folder.path());
-        assert_eq!(running.keys().collect::<Vec<_>>(), ["other", "this"]);
+        assert_eq!(running.keys().collect::<Vec<_>>(), ["this"]);
         assert!(child.wait().unwrap().success());
         assert!(running_in(Path::new("/nonexistent")).is_empty());
     }

@@ -45,18 +45,26 @@ impl Bus {
 }
 
 impl Queue {
+    /// Makes sure that a task is not larger than a message may be.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub fn check_size(&self, task: &[u8]) -> Result<(), Fault> {
+        // The server counts the head, too.
+        let limit = self.context.client().max_payload().saturating_sub(HEAD);
+        if task.len() <= limit {
+            return Ok(());
+        }
+        let message = format!("a task has {} bytes, this bus takes {limit}: send large media by reference", task.len());
+        Err(Fault::new(FaultKind::TooLarge, message))
+    }
+
     /// Puts a task in; when this returns, it is on disk. A second one of the same id, within two minutes, is dropped.
     ///
     /// # Errors
     /// `overloaded` if the queue is full, `too_large` past what a message may have, `unavailable` if the bus is away.
     pub async fn put(&self, subject: String, id: &str, task: Bytes) -> Result<(), Fault> {
-        // The server counts the head, too.
-        let limit = self.context.client().max_payload().saturating_sub(HEAD);
-        if task.len() > limit {
-            let message =
-                format!("a task has {} bytes, this bus takes {limit}: send large media by reference", task.len());
-            return Err(Fault::new(FaultKind::TooLarge, message));
-        }
+        self.check_size(&task)?;
         let message = PublishMessage::build().message_id(id).payload(task);
         let sent = self.context.send_publish(subject, message).await.map_err(|error| not_kept(&error))?;
         match sent.await {

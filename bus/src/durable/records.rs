@@ -54,15 +54,24 @@ impl Records {
         Ok(Some((value, entry.revision)))
     }
 
-    /// True once seven eighths of the room are taken: the rest is for changes of what is there.
+    /// True once there would be too little room left if every record grew by so many bytes: a full bucket takes no
+    /// change that makes a record longer.
     ///
     /// # Errors
     /// `unavailable` if the bus is away.
-    pub async fn is_full(&self) -> Result<bool, Fault> {
+    pub async fn is_full(&self, growth: u64) -> Result<bool, Fault> {
         // The bucket's own `status` is of when it was opened.
         let info = self.0.stream.get_info().await.map_err(|error| not_kept(&error))?;
         let room = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
-        Ok(info.state.bytes > room - room / 8)
+        Ok(info.state.bytes.saturating_add(growth.saturating_mul(info.state.messages + 1)) > room)
+    }
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub async fn remove(&self, key: &str) -> Result<(), Fault> {
+        self.0.purge(key).await.map_err(|error| not_kept(&error))
     }
 
     /// Makes a record; false if there is one already. When this returns, it is on disk.

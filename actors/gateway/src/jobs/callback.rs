@@ -16,11 +16,11 @@ use sha2::Sha256;
 use super::JobsConfig;
 use super::crew::{self, Shares};
 use super::keep::Keep;
-use super::record::{Callback, Record, Told, now};
+use super::record::{Callback, Record, Told, now, shortened};
 use crate::outbound::Outbound;
 
-/// Longer than one try takes at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than one try takes at most, with what is read and written for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Tries at the same time.
 const CONCURRENT: usize = 16;
 /// Of them to one receiver: one that never answers leaves places for the others.
@@ -75,11 +75,17 @@ impl Callbacks {
         let Some(record) = self.keep.get(id).await? else { return Ok(None) };
         let pending = record.callback.as_ref().filter(|callback| callback.status == Told::Pending);
         let Some(callback) = pending else { return Ok(None) };
-        let Some(_place) = self.shares.take(receiver(&callback.url)) else { return Ok(Some(wait(deliveries))) };
-        let body = self.body(id, &record).await?;
-        let (status, error) = self.call(id, callback.url.clone(), body).await;
         let until = record.ended_at.unwrap_or_else(now).saturating_add(self.config.give_up.as_secs());
+        let (status, error) = match self.shares.take(receiver(&callback.url)) {
+            Some(_place) => {
+                let body = self.body(id, &record).await?;
+                self.call(id, callback.url.clone(), body).await
+            }
+            None if now() <= until => return Ok(Some(wait(deliveries))),
+            None => (Told::Pending, Some("its receiver never had a place left for it".to_owned())),
+        };
         let status = if status == Told::Pending && now() > until { Told::Failed } else { status };
+        let error = error.map(|error| shortened(&error));
         let (record, _) = self.keep.change(id, |record| tried(record, status, error.clone())).await?;
         if let Some(error) = error {
             tracing::info!(job = %id, %error, ?status, "a callback was not taken");

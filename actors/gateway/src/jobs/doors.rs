@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use megabrain_bus::Meta;
-use megabrain_schemas::{Capability, Name, subject};
+use megabrain_schemas::{Capability, FaultKind, Name, subject};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -38,11 +38,12 @@ pub(crate) async fn submit(
     doors.access.check_scope(&headers, scope_of(&call.capability))?;
     check_callback(&doors, call.callback_url.as_deref()).await?;
     let keep = doors.jobs.keep().await?;
-    keep.check_room().await?;
-
     let id = match own_key(&headers)? {
         Some(key) => claimed(keep, &owner, key, &call).await?,
-        None => new_id(),
+        None => {
+            keep.check_room().await?;
+            new_id()
+        }
     };
     let fresh = Record::new(owner.0, call.capability.clone(), call.model.clone(), call.callback_url.clone());
     let order = Order {
@@ -54,10 +55,17 @@ pub(crate) async fn submit(
     };
     // It may be megabytes.
     let task = body::aside(false, move || order.write()).await?;
+    keep.queue.check_size(&task)?;
     keep.create(&id, &fresh).await?;
     let mut record = keep.get(&id).await?.unwrap_or(fresh);
     if !record.accepted {
-        keep.queue.put(subject::job_task(&id), id.as_str(), task).await?;
+        if let Err(fault) = keep.queue.put(subject::job_task(&id), id.as_str(), task).await {
+            // Of any other fault it is not known whether the task is in the queue.
+            if fault.kind == FaultKind::Overloaded {
+                keep.forget(&id).await;
+            }
+            return Err(fault.into());
+        }
         let accept = |record: &Record| (!record.accepted).then(|| Record { accepted: true, ..record.clone() });
         record = keep.change(&id, accept).await?.0;
     }
@@ -122,7 +130,13 @@ async fn claimed(keep: &Keep, owner: &Owner, key: &str, call: &JobCall) -> Resul
     let owner = owner.0.as_ref().map_or("", Name::as_str);
     let place = format!("key.{:x}", Sha256::digest(format!("{owner}\n{key}")));
     let claim = Claim { id: new_id(), fingerprint: call.fingerprint() };
-    let found = keep.claim(&place, claim.clone()).await?;
+    let found = match keep.claimed(&place).await? {
+        Some(found) => found,
+        None => {
+            keep.check_room().await?;
+            keep.claim(&place, claim.clone()).await?
+        }
+    };
     if found.fingerprint == claim.fingerprint {
         return Ok(found.id);
     }

@@ -18,6 +18,9 @@ const JOURNAL: &str = "mb_job_journal";
 /// Records are small: all of them may take this part of what answers may.
 const RECORDS_PART: u64 = 8;
 
+/// By so many bytes a record grows from its first state to its last: with why it failed, and why its callback did.
+const GROWTH: u64 = 2048;
+
 /// Answers larger than this are read on a thread that may take its time.
 const LARGE: usize = 64 * 1024;
 
@@ -53,10 +56,12 @@ impl Keep {
         Ok(self.records.get(&key(id)).await?.map(|(record, _)| record))
     }
 
+    /// Makes sure that one job more can be kept, and all of them be ended.
+    ///
     /// # Errors
     /// `overloaded` if as many jobs are kept as there is room for, `unavailable` if the bus is away.
     pub(super) async fn check_room(&self) -> Result<(), Fault> {
-        if self.records.is_full().await? {
+        if self.records.is_full(GROWTH).await? {
             let message = "as many jobs are kept as there is room for: [gateway.jobs] has `max_bytes` and `keep`";
             return Err(Fault::new(FaultKind::Overloaded, message).retry_after(30_000));
         }
@@ -65,6 +70,13 @@ impl Keep {
 
     pub(super) async fn create(&self, id: &Name, record: &Record) -> Result<bool, Fault> {
         self.records.create(&key(id), record).await
+    }
+
+    /// Forgets a job that was not accepted.
+    pub(super) async fn forget(&self, id: &Name) {
+        if let Err(fault) = self.records.remove(&key(id)).await {
+            tracing::debug!(%fault, job = %id, "a job that was not accepted is kept until its time is over");
+        }
     }
 
     /// Changes a record.
@@ -119,6 +131,14 @@ impl Keep {
         };
         let answer = read.map_err(|error| unreadable(&error))?;
         whole(&self.journal, id, record, seq, answer).await.map(Some)
+    }
+
+    /// The job that a client's own key stands for, if it came before.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn claimed(&self, key: &str) -> Result<Option<Claim>, Fault> {
+        Ok(self.records.get(key).await?.map(|(claim, _)| claim))
     }
 
     /// The job that a client's own key stands for: this one, if the key is new.

@@ -70,6 +70,19 @@ pub(super) struct Record {
     pub(super) callback: Option<Callback>,
 }
 
+/// Characters of a reason that a record keeps: all records together have a bound.
+const LONGEST_REASON: usize = 400;
+
+/// A reason as a record keeps it.
+fn kept(fault: &Fault) -> Fault {
+    Fault { message: shortened(&fault.message), ..fault.clone() }
+}
+
+/// A text that is not longer than a record keeps it.
+pub(super) fn shortened(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
 /// How a job ended.
 #[derive(Clone, Debug)]
 pub(super) enum End {
@@ -122,9 +135,9 @@ impl Record {
         Some(match end {
             End::Answered(seq) => Self { status: Status::Succeeded, answer: Some(*seq), ..ended },
             End::Failed(fault) if fault.kind == FaultKind::Cancelled => {
-                Self { status: Status::Cancelled, fault: Some(fault.clone()), ..ended }
+                Self { status: Status::Cancelled, fault: Some(kept(fault)), ..ended }
             }
-            End::Failed(fault) => Self { status: Status::Failed, fault: Some(fault.clone()), ..ended },
+            End::Failed(fault) => Self { status: Status::Failed, fault: Some(kept(fault)), ..ended },
         })
     }
 
@@ -140,8 +153,7 @@ impl Record {
 
     /// Failed before anybody could begin it, unless it has ended.
     pub(super) fn refused(&self, fault: &Fault) -> Option<Self> {
-        let refused =
-            Self { status: Status::Failed, ended_at: Some(now()), fault: Some(fault.clone()), ..self.clone() };
+        let refused = Self { status: Status::Failed, ended_at: Some(now()), fault: Some(kept(fault)), ..self.clone() };
         (!self.status.is_end()).then_some(refused)
     }
 

@@ -15,7 +15,7 @@ use super::{JobsConfig, crew};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So often it says that it is there, and looks for an answer that it did not hear.
 const BEAT: Duration = Duration::from_secs(3);
-/// An answer that was heard is looked for again after so long.
+/// An answer that was heard is looked for again after so long; it doubles.
 const SOON: Duration = Duration::from_millis(5);
 /// One look for an answer among what others said takes so long at most, less than a worker may be silent.
 const LOOK: Duration = Duration::from_secs(2);
@@ -91,6 +91,7 @@ impl Runner {
             return self.follow_up(id, &record).await;
         }
         if let (Status::Running, Some(work)) = (record.status, &record.work) {
+            // One that was answered is not done again because the answer could not be read in time: the task comes again.
             if let Some(answer) = self.search(id, work).look().await? {
                 return self.conclude(id, work, &answer, task).await;
             }
@@ -134,6 +135,7 @@ impl Runner {
         self.bus.send_to(&order.subject, &frames, request, &meta).await?;
         let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
         let mut returned: Option<Instant> = None;
+        let mut soon: Option<Duration> = None;
         let mut search = self.search(&order.id, work);
         loop {
             tokio::select! {
@@ -144,7 +146,7 @@ impl Runner {
                     }
                     Some(message) if !is_end(&message.payload, work) => continue,
                     // It may be heard a moment before it is in the journal.
-                    Some(_) => beat.reset_after(SOON),
+                    Some(_) => soon = Some(SOON),
                     None => return Ok(Attempt::Interrupted),
                 },
                 _ = beat.tick() => task.still().await,
@@ -158,6 +160,10 @@ impl Runner {
             }
             if let Some(answer) = search.look().await? {
                 return Ok(Attempt::Answered(answer));
+            }
+            if let Some(wait) = &mut soon {
+                beat.reset_after(*wait);
+                *wait = wait.saturating_mul(2).min(BEAT);
             }
             if returned.is_some_and(|time| time.elapsed() > RETURN) {
                 return Ok(Attempt::Interrupted);
@@ -253,16 +259,20 @@ impl Search<'_> {
     /// write to any inbox, and an attempt that was given up may be answered late.
     async fn look(&mut self) -> Result<Option<JournalEntry>, Fault> {
         let Some(last) = self.journal.last(&self.frames).await? else { return Ok(None) };
-        let Some(is_end) = end_of(&last.payload, self.work) else { return Ok(self.look_behind(last.seq).await) };
+        let Some(is_end) = end_of(&last.payload, self.work) else { return self.look_behind(last.seq).await };
         // A work's answer is the last that it says.
         Ok(is_end.then_some(last))
     }
 
-    /// The answer, if it stands before this entry, as far as can be read at once; the next look goes on from there.
-    async fn look_behind(&mut self, last: u64) -> Option<JournalEntry> {
+    /// The answer, if it stands before this entry. The next look goes on where this one ended.
+    ///
+    /// # Errors
+    /// `unavailable` if what stands there cannot be read in time: it may be among it.
+    async fn look_behind(&mut self, last: u64) -> Result<Option<JournalEntry>, Fault> {
         let work = self.work;
         let found = self.others.find(last, |entry| is_end(&entry.payload, work));
-        tokio::time::timeout(LOOK, found).await.ok().flatten()
+        let late = |_| Fault::unavailable("what was said in the job cannot be read now", 1000);
+        tokio::time::timeout(LOOK, found).await.map_err(late)
     }
 }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use megabrain_bus::Journal;
-use megabrain_schemas::{Capability, ChatFrame, ChatRequest, Codec, Fault, Message, Name, Stamp, ToolCall, subject};
+use megabrain_schemas::{
+    Capability, ChatFrame, ChatRequest, Codec, Fault, FaultKind, Message, Name, Stamp, ToolCall, subject,
+};
 use serde_json::{Value, json};
 
 use super::record::Record;
@@ -15,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The answer of number `seq` with its message, if it is the end of a streamed chat; else as it is.
 ///
 /// # Errors
-/// `unavailable` if the bus is away.
+/// `unavailable` if the bus is away, `not_found` if some of the frames are kept no longer.
 pub(super) async fn whole(
     journal: &Journal,
     id: &Name,
@@ -29,15 +31,21 @@ pub(super) async fn whole(
         return Ok(end);
     }
     let mut message = Message::assistant("");
+    // Frames are numbered from 0; the end has a number, too.
+    let mut count = 0;
     let mut frames = journal.follow(&subject::job_frames(id), 0);
     let read = frames.find(seq, |entry| {
         if let Some(frame) = frame_of(&entry.payload, work) {
             add(&mut message, frame);
+            count += 1;
         }
         entry.seq >= seq
     });
     let read = tokio::time::timeout(PATIENCE, read).await;
     read.map_err(|_| Fault::unavailable("the frames of the answer cannot be read now", 1000))?;
+    if fields.get("seq").and_then(Value::as_u64).is_some_and(|seq| seq != count) {
+        return Err(Fault::new(FaultKind::NotFound, "the answer is kept no longer, or not all of it"));
+    }
     fields.insert("message".to_owned(), json!(message));
     Ok(end)
 }

@@ -33,7 +33,14 @@ pub(crate) const HARMLESS: Harmless = Harmless { any: &["user"], only: &[] };
 #[serde(untagged)]
 enum Document {
     Text(String),
-    Object { text: String },
+    Object(OnlyText),
+}
+
+/// What else it has would not be read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnlyText {
+    text: String,
 }
 
 struct RerankCall {
@@ -48,10 +55,10 @@ impl RerankCall {
         let query = parameters.need("query")?;
         let documents = serde_json::from_value::<Vec<Document>>(parameters.need::<Value>("documents")?);
         let documents = documents.map_err(|_| {
-            ApiError::parameter("documents", "`documents`: expected a list of texts, or of objects with a `text`")
+            ApiError::parameter("documents", "`documents`: expected a list of texts, or of objects with a `text` alone")
         })?;
         let text = |document| match document {
-            Document::Text(text) | Document::Object { text } => text,
+            Document::Text(text) | Document::Object(OnlyText { text }) => text,
         };
         let top_n = parameters.take("top_n")?;
         let truncate = parameters.take("truncate")?.unwrap_or(true);
@@ -140,7 +147,7 @@ mod tests {
         assert_eq!(call.request.documents, ["a", "b"]);
         assert_eq!((call.request.top_n, call.request.truncate, call.return_documents), (Some(1), true, true));
         for (documents, told) in
-            [(r#""a""#, "`documents`"), (r#"[{"image":"b"}]"#, "`documents`"), ("null", "documents")]
+            [(r#""a""#, "`documents`"), (r#"[{"text":"a","image":"b"}]"#, "`documents`"), ("null", "documents")]
         {
             let body = format!(r#"{{"model":"rerank","query":"q","documents":{documents}}}"#);
             assert!(read(&body).err().unwrap().contains(told), "{documents}");

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Operation;
+use super::operation::merge;
 use super::schema::{body, harmless, model, object};
 use crate::openai;
 
@@ -18,7 +19,9 @@ pub(crate) fn rerank() -> Operation {
 
 fn request() -> Value {
     let text = json!({ "type": "string", "minLength": 1 });
-    let document = json!({ "anyOf": [text, object(&["text"], &json!({ "text": text }))] });
+    let mut object_of_text = object(&["text"], &json!({ "text": text }));
+    merge(&mut object_of_text, &json!({ "additionalProperties": false }));
+    let document = json!({ "anyOf": [text, object_of_text] });
     let own = json!({
         "model": model("A model's id; `rerank-v3.5` and the like are whoever ranks here."),
         "query": text,

@@ -116,9 +116,16 @@ fn results_that_no_answer_has_room_for_are_refused() {
 }
 
 #[test]
+fn verdicts_are_told_apart_where_their_scores_are_not() {
+    let read = |rows: &[f32]| Read::of(rows.iter().map(|verdict| vec![*verdict]).collect());
+    let reply = request("a", &["b"; 4]).reply(read(&[20.0, 30.0, -200.0, 0.0])).unwrap();
+    assert_eq!(reply.results.iter().map(|one| one.index).collect::<Vec<_>>(), [1, 0, 3, 2]);
+    assert_eq!(reply.results.iter().map(|one| one.relevance_score).collect::<Vec<_>>(), [1.0, 1.0, 0.5, 0.0]);
+}
+
+#[test]
 fn a_verdict_that_is_no_number_is_a_fault() {
-    assert!((ranked(3, &[0.0]).unwrap().relevance_score - 0.5).abs() < f32::EPSILON);
     for useless in [vec![f32::NAN], vec![f32::INFINITY], vec![], vec![1.0, 2.0]] {
-        assert!(ranked(0, &useless).is_err());
+        assert!(verdict((0, &useless)).is_err());
     }
 }
