@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings what a build needs, and with `test` or `console` what those tests need besides. Says nothing and takes no time where all is
-# there. Installs packages as root or with a sudo that asks for no password; otherwise names the exact command.
+# Brings what a build needs, and with `test` or `console` what those tests need besides. Says nothing and takes no time
+# where all is there. Installs packages as root or with a sudo that asks for no password; otherwise names the exact
+# command.
 set -euo pipefail
 
 packages=()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests but those of `make test-…`, one stage after the other; stops at the first that fails, and says at the end what ran and for how long.
+# All tests but those of `make test-…`, one stage after the other; stops at the first that fails, and says at the end
+# what ran and for how long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

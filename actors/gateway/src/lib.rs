@@ -38,6 +38,7 @@ mod present;
 mod room;
 mod routes;
 mod server;
+mod share;
 mod stream;
 mod values;
 mod work;

@@ -1,4 +1,5 @@
-//! What do every model and every node tell of themselves, as Prometheus reads it? Their presence, a second old at most.
+//! What do every model and every node tell of themselves, as Prometheus reads it? Their presence; who was not heard for three
+//! seconds is told no more.
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use crate::room::SMALL;
 /// Values of one body, at most. The shortest have two bytes, and take a hundred times as much when they are read.
 const MOST: usize = 262_144;
 
-/// What one takes while it is read, in bytes: measured with the shortest.
+/// Room that one is given while it is read, in bytes: a value, and its part of the list or table that grows around it.
 const BYTES_A_VALUE: usize = 160;
 
 /// Tells how many bytes a body of JSON takes when it is read, before any of its values is made.

@@ -48,13 +48,15 @@ impl Purpose {
 
 /// Models for vectors name how they pool; those that see a text's end from its beginning could not write one anyway.
 fn told_by(pooling: Option<&str>, causal: Option<&str>, asked: Option<bool>) -> Result<Purpose, &'static str> {
+    if pooling == Some(RANKS) {
+        let is_left_out = asked.is_none();
+        return is_left_out
+            .then_some(Purpose::Rerank)
+            .ok_or("the model ranks texts (a reranker): leave `embedding` out");
+    }
     let pools = pooling.is_some_and(|pooling| POOLS.contains(&pooling));
     let sees_all = causal == Some("false");
     match asked.unwrap_or(pools || sees_all) {
-        _ if pooling == Some(RANKS) && asked.is_none() => Ok(Purpose::Rerank),
-        true if pooling == Some(RANKS) => {
-            Err("`embedding` is true, but the model ranks texts (a reranker): leave it out")
-        }
         true => Ok(Purpose::Embed(if pools { Pooling::Own } else { Pooling::Mean })),
         false if sees_all => Err("`embedding` is false, but the model reads only and cannot write: leave it out"),
         false => Ok(Purpose::Chat),
@@ -82,7 +84,9 @@ mod tests {
         assert_eq!(told_by(Some("3"), None, Some(false)), Ok(Purpose::Chat));
         assert!(told_by(Some("1"), Some("false"), Some(false)).unwrap_err().contains("`embedding`"));
         for asked in [true, false] {
-            assert!(told_by(Some("4"), Some("false"), Some(asked)).unwrap_err().contains("`embedding`"));
+            for causal in [Some("false"), None] {
+                assert!(told_by(Some("4"), causal, Some(asked)).unwrap_err().contains("`embedding`"));
+            }
         }
     }
 }

@@ -7,20 +7,24 @@ use std::error::Error;
 use megabrain_schemas::*;
 use serde_json::{Value, json};
 
+use super::examples_reading::reading;
 use super::message::{MessageType, Part};
 
-type Made<T> = Result<T, Box<dyn Error>>;
+pub(super) type Made<T> = Result<T, Box<dyn Error>>;
 
 /// Every message type with its golden messages.
 pub(crate) fn all() -> Made<Vec<MessageType>> {
-    Ok([asking()?, chatting()?, hearing()?, seeing()?, echoing()?, telling()?].into_iter().flatten().collect())
+    Ok([asking()?, chatting()?, reading()?, hearing()?, seeing()?, echoing()?, telling()?]
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 fn name(text: &str) -> Name {
     Name::sanitized(text)
 }
 
-fn end_of(model: &str) -> Stamp {
+pub(super) fn end_of(model: &str) -> Stamp {
     Stamp { work: Some(work()), model: Some(name(model)), seq: None, done: true }
 }
 
@@ -28,7 +32,7 @@ fn frame_of(model: &str, seq: u64) -> Stamp {
     Stamp { work: Some(work()), model: Some(name(model)), seq: Some(seq), done: false }
 }
 
-fn work() -> Name {
+pub(super) fn work() -> Name {
     name("01KAPFZ3V8Q4N2T6D0XJ5RWCHE")
 }
 
@@ -231,35 +235,6 @@ fn chatting() -> Made<Vec<MessageType>> {
     let end = ChatReply { message: None, finish_reason: FinishReason::Length, ..reply.clone() };
     let thinking = ChatFrame { reasoning_content: Some("The list ".into()), ..ChatFrame::default() };
     let called = ChatFrame { tool_calls: vec![asked.into_delta(0)], ..ChatFrame::default() };
-    let to_embed = EmbedRequest {
-        model: Some("embed".into()),
-        input: vec!["a berth".into(), "a mooring".into()],
-        truncate: true,
-        deadline_ms: Some(2000),
-        work: Some(work()),
-    };
-    let embed = EmbedReply {
-        embeddings: vec![vec![0.5, -0.5, 0.5, -0.5], vec![0.0, 1.0, 0.0, 0.0]],
-        usage: Usage { prompt_tokens: 9, completion_tokens: 0 },
-    };
-    let to_rank = RerankRequest {
-        model: Some("rerank".into()),
-        query: "Which berth is free?".into(),
-        documents: vec!["Berth 41 is taken.".into(), "Berth 42 is free.".into()],
-        top_n: Some(1),
-        truncate: true,
-        deadline_ms: Some(2000),
-        work: Some(work()),
-    };
-    let ranked = RerankReply {
-        results: vec![Ranked { index: 1, relevance_score: 0.75 }],
-        usage: Usage { prompt_tokens: 27, completion_tokens: 0 },
-    };
-    let short = RerankRequest {
-        query: "Which berth is free?".into(),
-        documents: vec!["Berth 42 is free.".into()],
-        ..RerankRequest::default()
-    };
     Ok(vec![
         MessageType::new::<ChatRequest>("chat_request", Part::Request)?
             .plain("", &request)?
@@ -272,14 +247,6 @@ fn chatting() -> Made<Vec<MessageType>> {
             .stamped("", &frame_of("fast", 0), &ChatFrame::text("Yes: "))?
             .stamped("reasoning", &frame_of("fast", 0), &thinking)?
             .stamped("tools", &frame_of("fast", 1), &called)?,
-        MessageType::new::<EmbedRequest>("embed_request", Part::Request)?
-            .plain("", &to_embed)?
-            .plain("short", &EmbedRequest { input: vec!["a berth".into()], ..EmbedRequest::default() })?,
-        MessageType::new::<EmbedReply>("embed_reply", Part::Reply)?.stamped("", &end_of("embed"), &embed)?,
-        MessageType::new::<RerankRequest>("rerank_request", Part::Request)?
-            .plain("", &to_rank)?
-            .plain("short", &short)?,
-        MessageType::new::<RerankReply>("rerank_reply", Part::Reply)?.stamped("", &end_of("rerank"), &ranked)?,
     ])
 }
 

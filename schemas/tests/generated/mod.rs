@@ -3,6 +3,7 @@
 
 mod asyncapi;
 mod examples;
+mod examples_reading;
 mod message;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! Who looks at the brain, and how do they hear of changes? One listener for all of them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,13 +7,14 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use megabrain_bus::{Bus, Link};
 use megabrain_schemas::subject::event;
-use megabrain_schemas::{Fault, Name, NodePresence, Presence};
+use megabrain_schemas::{Fault, NodePresence, Presence};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::task::AbortHandle;
 
 use super::seen::Seen;
 use crate::access::Owner;
 use crate::error::ApiError;
+use crate::share::{Share, Shares};
 
 /// Pages that look at the same time; one more is refused.
 const WATCHERS: usize = 64;
@@ -53,13 +53,13 @@ pub(super) struct Watcher {
 /// Places for pages: all there are, and what each key has of them.
 struct Places {
     all: Arc<Semaphore>,
-    shares: Mutex<HashMap<Name, Arc<Semaphore>>>,
+    shares: Shares,
 }
 
 /// The place of one page; dropping it gives it back.
 struct Place {
     _any: OwnedSemaphorePermit,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 impl Watch {
@@ -100,22 +100,19 @@ impl Watch {
 
 impl Places {
     fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(WATCHERS)), shares: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(WATCHERS)), shares: Shares::new(SHARE) }
     }
 
     /// A place for a page of this owner's. Where no keys are asked for, all are everybody's.
     fn take(&self, owner: &Owner) -> Result<Place, ApiError> {
-        let share = owner.0.as_ref().map(|key| self.take_share(key)).transpose()?;
+        let share = owner.0.as_ref().map(|key| {
+            let full = || busy(format!("{SHARE} pages look at this brain with the key {key} already"));
+            self.shares.take(key.to_string()).ok_or_else(full)
+        });
+        let share = share.transpose()?;
         let any = self.all.clone().try_acquire_owned();
         let any = any.map_err(|_| busy(format!("{WATCHERS} pages look at this brain already")))?;
         Ok(Place { _any: any, _share: share })
-    }
-
-    fn take_share(&self, key: &Name) -> Result<OwnedSemaphorePermit, ApiError> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = shares.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(SHARE)));
-        let place = share.clone().try_acquire_owned();
-        place.map_err(|_| busy(format!("{SHARE} pages look at this brain with the key {key} already")))
     }
 }
 

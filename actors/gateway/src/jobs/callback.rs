@@ -13,11 +13,11 @@ use megabrain_bus::{QueueWorker, Task};
 use megabrain_schemas::{Codec, Fault, Name, subject};
 use sha2::Sha256;
 
-use super::JobsConfig;
-use super::crew::{self, Shares};
 use super::keep::Keep;
 use super::record::{Callback, Record, Told, now, shortened};
+use super::{JobsConfig, crew};
 use crate::outbound::Outbound;
+use crate::share::Shares;
 
 /// Longer than one try takes at most, with what is read and written for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ const SHARE: usize = 4;
 /// Between two tries; it doubles.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
-/// Until a callback that found no place looks again; it doubles, so that thousands that wait cost little.
+/// About so long a callback that found no place waits; it doubles, so that thousands that wait cost little.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The one status that says: never again.
