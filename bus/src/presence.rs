@@ -17,8 +17,8 @@ use crate::publish::Outgoing;
 /// An instance that was not heard for this long is taken for dead: three beats of presence.
 const SILENCE: Duration = Duration::from_millis(3200);
 
-/// One that fell silent is missed for so long: a machine may have slept.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+/// One that fell silent is missed for so long: a machine may be off at night.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
 /// One event: who sent it, and what.
 #[derive(Clone, Debug, PartialEq)]

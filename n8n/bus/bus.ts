@@ -10,6 +10,8 @@ import { connect, createInbox, errors, headers as newHeaders, type Msg, type Nat
 const GRACE_MS = 5_000;
 /** After an outage others may come back so much later than this connection. */
 const SETTLING_MS = 15_000;
+/** A server that was started again has forgotten who is to have an answer that was on its way: this late, none will come. */
+const LOST_MS = 5_000;
 /** Headers take part of a message, too. */
 export const HEADERS_ROOM = 4_096;
 
@@ -82,6 +84,16 @@ export class Bus {
 			};
 			const timer = setTimeout(() => giveUp(this.late(subject, options.deadlineMs)), end - Date.now() + GRACE_MS);
 			onEnd(() => clearTimeout(timer));
+
+			let lost: NodeJS.Timeout | undefined;
+			const server = this.nats.info?.server_id;
+			// Models give up what they have when their server ends. Of anybody else it is not known.
+			const onBack = () => {
+				if (!subject.startsWith('mb.v1.') || this.nats.info?.server_id === server) return;
+				lost ??= setTimeout(() => giveUp(lostOn(subject)), LOST_MS);
+			};
+			this.news.on('connected', onBack);
+			onEnd(() => (this.news.off('connected', onBack), clearTimeout(lost)));
 
 			const stop = () => giveUp(stopped());
 			options.signal?.addEventListener('abort', stop, { once: true });
@@ -178,6 +190,10 @@ function nobody(subject: string): Fault {
 			? `nobody listens to ${subject} on this bus: no brain is running there, or it is still starting`
 			: `nobody listens to ${subject} on this bus`,
 	);
+}
+
+function lostOn(subject: string): Fault {
+	return new Fault('unavailable', `the bus ended while ${subject} was asked, and no answer came since it is back`);
 }
 
 export function mayNot(verb: string, subject: string): Fault {

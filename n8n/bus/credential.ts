@@ -1,5 +1,7 @@
 // How does a credential of n8n become options of a NATS connection?
 
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { credsAuthenticator, type NodeConnectionOptions } from './nats';
 
 /** What a person fills in: credentials/MegabrainBusApi.credentials.ts. */
@@ -54,6 +56,29 @@ function identity(credential: BusCredential): NodeConnectionOptions {
 	}
 }
 
-function tls({ ca, certificate, privateKey, handshakeFirst }: BusCredential): NodeConnectionOptions['tls'] {
-	return { ...(ca && { ca }), ...(certificate && { cert: certificate }), ...(privateKey && { key: privateKey }), handshakeFirst };
+function tls({ url, ca, certificate, privateKey, handshakeFirst }: BusCredential): NodeConnectionOptions['tls'] {
+	const options = { ...(ca && { ca }), ...(certificate && { cert: certificate }), ...(privateKey && { key: privateKey }), handshakeFirst };
+	return Object.assign(options, identityCheck(url));
+}
+
+/**
+ * Of a server that is addressed by number, Node.js would ask for a certificate of `localhost`: the library does not say
+ * whom it has reached. It is one of those that the credential names.
+ */
+function identityCheck(url: string) {
+	const hosts = url.split(',').map(hostOf);
+	const numbers = hosts.filter(isIP);
+	if (numbers.length === 0) return {};
+	return {
+		checkServerIdentity(name: string, certificate: PeerCertificate) {
+			const meant = hosts.includes(name) ? [name] : numbers;
+			const errors = meant.map((host) => checkServerIdentity(host, certificate));
+			return errors.includes(undefined) ? undefined : errors[0];
+		},
+	};
+}
+
+function hostOf(url: string): string {
+	const address = url.trim().includes('://') ? url.trim() : `nats://${url.trim()}`;
+	return URL.canParse(address) ? new URL(address).hostname.replace(/^\[|\]$/g, '') : '';
 }

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -87,6 +87,44 @@ export class BusServer {
 		await end(this.process, 'SIGTERM');
 		rmSync(this.folder, { recursive: true });
 	}
+}
+
+/** A nats-server with settings of its own, and nothing of the repository's. */
+export class PlainServer {
+	readonly url: string;
+	private readonly folder: string;
+	private readonly process: ChildProcess;
+
+	private constructor(url: string, folder: string, process: ChildProcess) {
+		this.url = url;
+		this.folder = folder;
+		this.process = process;
+	}
+
+	static async start(settings: string): Promise<PlainServer> {
+		const [port, folder] = [await freePort(), mkdtempSync(join(tmpdir(), 'megabrain-n8n-'))];
+		const config = join(folder, 'nats.conf');
+		writeFileSync(config, `${settings}\n`);
+		const server = spawn(serverProgram(), ['-c', config, '-a', '127.0.0.1', '-p', String(port), '-l', join(folder, 'bus.log')], { stdio: 'ignore' });
+		const until = Date.now() + 10_000;
+		while (!(await listens(port))) {
+			assert(Date.now() < until, `nats-server does not start: ${existsSync(join(folder, 'bus.log')) && readFileSync(join(folder, 'bus.log'), 'utf8')}`);
+			await sleep(50);
+		}
+		return new PlainServer(`nats://127.0.0.1:${port}`, folder, server);
+	}
+
+	async stop() {
+		await end(this.process, 'SIGTERM');
+		rmSync(this.folder, { recursive: true });
+	}
+}
+
+async function listens(port: number): Promise<boolean> {
+	const socket = createConnection(port, '127.0.0.1');
+	const outcome = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'error').then(() => false)]).catch(() => false);
+	socket.destroy();
+	return outcome;
 }
 
 export function passwords(): Record<string, string> {

@@ -110,6 +110,28 @@ test('after an outage, who comes back later than oneself still answers', async (
 	await own.stop();
 });
 
+test('what was asked before an outage is asked again of the brain, and waited for of anybody else', async () => {
+	const own = await BusServer.start();
+	const { bus, release } = await borrow(own.credential('client'));
+	const other = await own.enter('admin');
+	let asks = 0;
+	// The first time, whoever has it forgets it over the outage.
+	other.subscribe('mb.v1.echo', { callback: (_, message) => void (++asks > 1 && message.respond('again')) });
+	other.subscribe('user.slow', { callback: (_, message) => void sleep(9_000).then(() => message.respond('at last')) });
+	await other.flush();
+	const began = Date.now();
+	const brain = answerOf(bus, 'mb.v1.echo', Buffer.from('{}'), { deadlineMs: 60_000, work: 'w5' });
+	const somebody = answerOf(bus, 'user.slow', Buffer.from('?'), { deadlineMs: 60_000, work: 'w6' });
+	while (asks === 0) await sleep(20);
+	await own.kill();
+	await own.up();
+	assert.equal(Buffer.from((await brain).data).toString(), 'again');
+	assert.equal(Buffer.from((await somebody).data).toString(), 'at last');
+	assert(Date.now() - began < 20_000, `it took ${Date.now() - began} ms`);
+	release();
+	await own.stop();
+});
+
 test('without an outage, nobody there is not waited for', async () => {
 	const { bus, release } = await borrow(server.credential('client'));
 	const began = Date.now();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, Name, SeeTask};
+use crate::{Capability, FaultKind, Name, SeeTask};
 
 /// Where an instance is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -87,9 +87,21 @@ pub struct Presence {
     /// Works answered with a fault since the process started.
     #[serde(default)]
     pub faults: u64,
+    /// What kind the last of them was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<FaultKind>,
     /// Tokens that came out in the last second of work.
     #[serde(default)]
     pub tokens_per_second: f64,
+    /// Tokens of prompts, and of texts that were only read, since the process started.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Tokens that came out since the process started.
+    #[serde(default)]
+    pub completion_tokens: u64,
+    /// What the works answered since the process started took from their arrival, in sum, in milliseconds.
+    #[serde(default)]
+    pub took_ms: f64,
     /// Resident memory of the process, in bytes.
     #[serde(default)]
     pub memory_bytes: u64,
@@ -160,7 +172,11 @@ impl Presence {
             in_flight: 0,
             finished: 0,
             faults: 0,
+            last_fault: None,
             tokens_per_second: 0.0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            took_ms: 0.0,
             memory_bytes: 0,
             device_memory_bytes: None,
             threads: 0,

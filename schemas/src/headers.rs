@@ -6,7 +6,8 @@ pub const WORK: &str = "Megabrain-Work";
 pub const LEG: &str = "Megabrain-Leg";
 /// Time left, a whole number of milliseconds. It shrinks with every hop.
 pub const DEADLINE_MS: &str = "Megabrain-Deadline-Ms";
-/// Whole number, 0 if absent; in a queue the higher goes first.
+/// Whole number, 0 if absent; in a queue the higher goes first. Below 0, a work also leaves others half of the queue, and
+/// the last slot of three or more.
 pub const PRIORITY: &str = "Megabrain-Priority";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";

@@ -54,10 +54,13 @@ impl Request for SeeRequest {
 }
 
 /// What the pictures show, in their order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeeReply {
     /// One a picture.
     pub results: Vec<Seen>,
+    /// Time that the work waited for a slot, in milliseconds.
+    #[serde(default)]
+    pub queued_ms: f64,
 }
 
 /// What one picture shows.

@@ -76,14 +76,20 @@ pub fn job_status(id: impl Display) -> String {
     job(id, "status")
 }
 
-/// `mb.v1.job.<id>.task`: a job that is to be done, until it is.
-pub fn job_task(id: impl Display) -> String {
-    job(id, "task")
+/// `mb.v1.job.<id>.task.<line>`: a job that is to be done, until it is, in one line of those that wait. `line` may be several
+/// tokens, or `>`.
+pub fn job_task(id: impl Display, line: impl Display) -> String {
+    format!("{PREFIX}.job.{id}.task.{line}")
+}
+
+/// The line of a task's subject.
+pub fn line_of_task(subject: &str) -> Option<&str> {
+    Some(subject.strip_prefix(PREFIX)?.strip_prefix(".job.")?.split_once(".task.")?.1)
 }
 
 /// Whose task a subject is.
 pub fn job_of_task(subject: &str) -> Option<Name> {
-    let (id, _) = subject.strip_prefix(PREFIX)?.strip_prefix(".job.")?.split_once(".task")?;
+    let (id, _) = subject.strip_prefix(PREFIX)?.strip_prefix(".job.")?.split_once(".task.")?;
     Name::new(id).ok()
 }
 
@@ -157,10 +163,11 @@ pub fn is_for_all(subject: &str) -> bool {
 /// A reply subject is the caller's word, and a server grants a responder the right to publish to any: so whoever
 /// answers checks first that it is an inbox and not, say, somebody else's request subject.
 pub fn is_inbox(reply: &str) -> bool {
-    ["_INBOX.", "_INBOX_MODEL.", "_INBOX_NODE.", "mb.v1.job."]
+    let is_of_client = ["_INBOX.", "_INBOX_MODEL.", "_INBOX_NODE."]
         .iter()
-        .any(|prefix| reply.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
-        && !reply.bytes().any(|byte| byte == b'*' || byte == b'>' || byte.is_ascii_whitespace())
+        .any(|prefix| reply.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()));
+    let is_of_job = reply.starts_with("mb.v1.job.") && reply.ends_with(".frames");
+    (is_of_client || is_of_job) && !reply.bytes().any(|byte| byte == b'*' || byte == b'>' || byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -193,6 +200,7 @@ mod tests {
         assert!(is_inbox("_INBOX.abc.1"));
         assert!(is_inbox("_INBOX_NODE.home.1"));
         assert!(is_inbox(&job_frames("j1")));
+        assert!(!is_inbox(&job_task("j1", "-.fast")) && !is_inbox(&job_status("j1")));
         for forged in ["mb.v1.chat.fast", "$JS.API.STREAM.DELETE.x", "_INBOX.", "_INBOX.>", "user.x", ""] {
             assert!(!is_inbox(forged), "{forged}");
         }

@@ -383,7 +383,7 @@ proptest! {
         round_trips(&SpeakReply { audio: media.clone(), duration_ms: number, segments });
         let tasks = stream.then(|| vec![SeeTask::Classify, SeeTask::Read, SeeTask::Describe]);
         round_trips(&SeeRequest { images: vec![media.clone()], tasks, prompt: language, top_k: count });
-        round_trips(&SeeReply { results: seen });
+        round_trips(&SeeReply { results: seen, queued_ms: number });
         round_trips(&SplitRequest { video: media, frames: count, fps: speed, stream: Some(stream) });
         let blob = BlobRef::of(text.as_bytes());
         round_trips(&SplitFrame { frame: Some(VideoFrame { blob: blob.clone(), t_ms: number }), sound: None });
@@ -405,7 +405,7 @@ proptest! {
             round_trips(&Presence {
                 node: Some(other.clone()), state, capabilities: vec![Capability::of::<ChatRequest>()], accepts: text.clone().into_iter().collect(),
                 device: text.clone(), slots: counts[0], queue_limit: counts[1], context: Some(counts[2]), queued: counts[3], in_flight: counts[4],
-                finished: bytes[0], faults: bytes[1], tokens_per_second: rate, memory_bytes: bytes[2], progress: share, reason: text.clone(),
+                finished: bytes[0], faults: bytes[1], last_fault: stream.then_some(FaultKind::Engine), tokens_per_second: rate, prompt_tokens: bytes[2], completion_tokens: bytes[0], took_ms: rate, memory_bytes: bytes[2], progress: share, reason: text.clone(),
                 retry_after_ms: Some(delay_ms), pid: counts[5], ..Presence::unknown(&instance, &model)
             });
         }

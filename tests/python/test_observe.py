@@ -83,6 +83,13 @@ def test_every_name_in_rules_and_dashboard_is_exported(asked):
     assert len(named) > 15
 
 
+def test_tokens_and_seconds_of_a_model_are_counted(asked):
+    page = get(f"{asked.http}/metrics")
+    for figure in ("finished", "took_seconds", "prompt_tokens", "completion_tokens"):
+        [count] = re.findall(rf'^megabrain_model_{figure}{{model="fast".*}} (\S+)$', page, re.MULTILINE)
+        assert float(count) > 0, figure
+
+
 def test_the_metrics_are_written_as_prometheus_likes_them(asked, tools):
     page = get(f"{asked.http}/metrics")
     assert page.endswith("# EOF\n")

@@ -229,7 +229,7 @@ async def test_a_model_hears_what_concerns_it(enter, subject):
         "mb.v1.cancel.01K0WORK",
         "mb.v1.event.cores.home",
         "mb.v1.event.node.home",
-        "mb.v1.job.j1.task",
+        "mb.v1.job.j1.task.-.echo",
         "mb.v1.job.j1.status",
         "mb.v1.job.j1.callback",
         "$KV.mb_jobs.job.j1",

@@ -1,7 +1,7 @@
 //! Are durable jobs durable? Many are handed in while node, models and bus are killed, and each is looked after.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -28,6 +28,11 @@ pub struct Outcome {
     pub right: usize,
     /// Attempts beyond the first of each.
     pub ran_again: usize,
+    /// Those that could be running when something was killed, of all kills together: as many as were open, and at most
+    /// [`AT_ONCE`].
+    pub could_run: usize,
+    /// Kills at which no job was open: they showed nothing.
+    pub idle_kills: usize,
     /// Jobs of which more than one result was told, in callbacks or when asked.
     pub ambiguous: usize,
     /// Jobs whose callback came, and all callbacks that came.
@@ -47,9 +52,12 @@ pub async fn ordeal(jobs: usize, kills: usize) -> Outcome {
     let mut doors = Doors::open(&settings, &["echo"], Duration::from_secs(30)).await;
     let began = Instant::now();
     let (url, urls) = watch::channel(doors.url.clone());
-    let handing_in = tokio::spawn(hand_in(jobs, receiver.url(), urls.clone()));
+    let pace = PAUSE * u32::try_from(kills).unwrap_or(u32::MAX) / u32::try_from(jobs.max(1)).unwrap_or(u32::MAX);
+    let handing_in = tokio::spawn(hand_in(jobs, pace, receiver.url(), urls.clone()));
+    let mut killed_at = Vec::new();
     for kill in 0..kills {
         tokio::time::sleep(PAUSE).await;
+        killed_at.push(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
         let doomed = match kill % 3 {
             0 => vec![doors.brain.node()],
             1 => doors.brain.children("nats-server"),
@@ -74,20 +82,33 @@ pub async fn ordeal(jobs: usize, kills: usize) -> Outcome {
         let told: BTreeSet<String> = calls[id].iter().chain([job]).map(result_of).collect();
         outcome.ambiguous += usize::from(told.len() != 1);
     }
+    for at in killed_at {
+        let open =
+            ended.values().filter(|job| job["created_at"].as_u64() <= Some(at) && job["ended_at"].as_u64() >= Some(at));
+        let open = open.count();
+        outcome.could_run += open.min(AT_ONCE);
+        outcome.idle_kills += usize::from(open == 0);
+    }
     outcome.called = (calls.values().filter(|calls| !calls.is_empty()).count(), calls.values().map(Vec::len).sum());
     outcome
 }
 
-/// Hands in each job, again until it is accepted; gives ids and what is to be answered.
-async fn hand_in(jobs: usize, callback: String, urls: watch::Receiver<String>) -> BTreeMap<String, String> {
-    let client = Client::new();
+/// Hands in a job each `pace`, again until it is accepted; gives ids and what is to be answered.
+async fn hand_in(
+    jobs: usize,
+    pace: Duration,
+    callback: String,
+    urls: watch::Receiver<String>,
+) -> BTreeMap<String, String> {
+    let (client, began) = (Client::new(), tokio::time::Instant::now());
     let one = async |number: usize| {
         let text = format!("answer {number}");
-        let delay_ms = 50 + number % 7 * 40;
+        let delay_ms = 200 + number % 7 * 100;
         let body = json!({
             "capability": "echo", "model": "echo", "body": { "text": text, "delay_ms": delay_ms },
             "callback_url": callback,
         });
+        tokio::time::sleep_until(began + pace * u32::try_from(number).unwrap_or(u32::MAX)).await;
         loop {
             let url = format!("{}/v1/jobs", *urls.borrow());
             let request = client.post(url).header("idempotency-key", format!("ordeal {number}")).json(&body);

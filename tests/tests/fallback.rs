@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use megabrain_bus::{Bus, Call, Frame, FrameStream, Meta, Target};
 use megabrain_schemas::{
-    Ask, ChatRequest, Codec, EchoRequest, Fault, FaultKind, LegStatus, Message, Name, Policy, Stamp,
+    Ask, ChatRequest, Codec, ECHO_MIME, EchoRequest, Fault, FaultKind, LegStatus, Media, Message, Name, Policy, Stamp,
 };
 use megabrain_tests::{Brain, Works, name, presence, signal};
 use rustix::process::Signal;
@@ -108,6 +108,26 @@ async fn an_overloaded_or_killed_model_is_passed_over_and_a_wrong_request_is_not
     brain.ready(&["first"], LIMIT).await;
     kill(&brain, "first");
     assert_eq!(answered_by(&bus, r#"{"text":"x"}"#).await.unwrap(), name("second"));
+}
+
+#[tokio::test]
+async fn an_attachment_that_one_model_cannot_take_now_goes_to_the_next() {
+    let mut brain = Brain::start(ECHOES).await;
+    brain.ready(&["first", "second"], LIMIT).await;
+    let bus = brain.client().await;
+    let asked = async || {
+        let media = Media::inline(ECHO_MIME, Codec::MessagePack.encode(&echo(0)).unwrap());
+        let ask = Ask { attachments: vec![media], models: Some(Vec::new()), ..Ask::default() };
+        let reply = bus.call(&Target::Router, &ask, Call::within(LIMIT)).await.unwrap();
+        assert_eq!((reply.text.as_str(), reply.legs.len()), ("a b c", 1), "{:?}", reply.legs);
+        reply.legs[0].model.clone().unwrap()
+    };
+    assert_eq!(asked().await, name("first"));
+    let taken = bus.stream(&Target::Model(name("first")), &echo(60_000), Call::default()).await.unwrap();
+    assert_eq!(asked().await, name("second"));
+    drop(taken);
+    kill(&brain, "first");
+    assert_eq!(asked().await, name("second"));
 }
 
 #[tokio::test]

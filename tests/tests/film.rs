@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use megabrain_bus::{Bus, Call, Frame, Target};
 use megabrain_schemas::{Ask, AskFrame, AskReply, Evidence, FaultKind, LegStatus, Media, Modality, Need, NeedWord};
-use megabrain_tests::{Brain, EARS, EYES, media};
+use megabrain_tests::{Brain, EARS, EYES, media, signal};
+use rustix::process::Signal;
 use serde::Deserialize;
 
 const LOADING: Duration = Duration::from_secs(120);
@@ -97,6 +98,12 @@ async fn a_film_is_told_on_its_own_clock() {
         assert!((t0 - shown.t0_ms).abs() <= SEEN_WITHIN, "{:?} begins at {}", seen[0], shown.t0_ms);
         assert!((t1 - shown.t1_ms).abs() <= SEEN_WITHIN, "{:?} ends at {}", seen[0], shown.t1_ms);
     }
+    // Photographs have no text that would tell them: something is seen from their first moment on.
+    for shown in truth.shown.iter().filter(|shown| shown.text.is_empty()) {
+        let begins = |item: &&Evidence| (item.t0_ms.unwrap() - shown.t0_ms).abs() <= SEEN_WITHIN;
+        let seen = of(&reply, Modality::Image).find(begins);
+        assert!(seen.is_some(), "nothing is seen from {} on: {:#?}", shown.t0_ms, reply.evidence);
+    }
     let times: Vec<f64> = reply.evidence.iter().filter_map(|item| item.t0_ms).collect();
     assert!(times.is_sorted(), "{times:?}");
 }
@@ -132,6 +139,31 @@ async fn without_ears_the_pictures_still_answer_and_what_was_lost_is_told() {
     let lost: Vec<_> = reply.legs.iter().filter(|leg| leg.status == Some(LegStatus::Skipped)).collect();
     assert_eq!(lost.len(), 1, "{:?}", reply.legs);
     assert!(lost[0].error.as_ref().unwrap().message.contains("audio/wav"), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_film_that_one_model_cannot_take_now_goes_to_the_next_and_has_so_many_parts_at_most() {
+    let two = "[models.first]\nactor = \"video\"\nframes = 4\n[models.second]\nactor = \"video\"\nframes = 4\n\
+               [router]\nmax_parts = 3\nprefer = { split = [\"first\", \"second\"] }\n";
+    let mut brain = Brain::start_with_room(&[two, EYES].concat(), &[], ROOM).await;
+    brain.ready(&["first", "second", "vision"], LOADING).await;
+    let bus = brain.client().await;
+    let asked = async || {
+        let reply = ask(&bus, &question(media("film.mp4"))).await.unwrap();
+        let split = reply.legs.iter().find(|leg| leg.subject.contains(".split.")).unwrap().clone();
+        assert_eq!(split.status, Some(LegStatus::Ok), "{split:?}");
+        (split.model.unwrap().to_string(), reply)
+    };
+    let (by, reply) = asked().await;
+    assert_eq!(by, "first");
+    let skipped = reply.legs.iter().filter(|leg| leg.status == Some(LegStatus::Skipped));
+    let too_many: Vec<&str> = skipped.map(|leg| leg.error.as_ref().unwrap().message.as_str()).collect();
+    assert!(!too_many.is_empty() && too_many.iter().any(|message| message.contains("max_parts")), "{too_many:?}");
+    assert!(reply.legs.len() - too_many.len() <= 4, "the film and three parts: {:?}", reply.legs);
+
+    let processes = brain.children("--name first ");
+    processes.into_iter().for_each(|process| signal(process, Signal::KILL));
+    assert_eq!(asked().await.0, "second");
 }
 
 #[tokio::test]

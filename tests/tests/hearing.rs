@@ -83,6 +83,18 @@ fn said_in(language: &str, text: &str) -> Media {
     Media::inline("audio/wav", spoken.stdout)
 }
 
+/// What `/v1/audio/translations` makes of a sound.
+async fn translated(doors: &str, sound: &[u8]) -> String {
+    let part = |head: &str| format!("--x\r\ncontent-disposition: form-data; {head}\r\n\r\n").into_bytes();
+    let (model, file) = (part("name=\"model\""), part("name=\"file\"; filename=\"said.wav\""));
+    let body = [&model[..], b"tongues\r\n", &file, sound, b"\r\n--x--\r\n"].concat();
+    let request = reqwest::Client::new().post(format!("{doors}/v1/audio/translations")).body(body);
+    let answer = request.header("content-type", "multipart/form-data; boundary=x").send().await.unwrap();
+    let (status, told) = (answer.status(), answer.json::<serde_json::Value>().await.unwrap());
+    assert_eq!(status, 200, "{told}");
+    told["text"].as_str().unwrap().to_lowercase()
+}
+
 #[tokio::test]
 async fn a_language_is_found_out_and_translated() {
     let mut brain = Brain::start("[models.tongues]\nactor = \"speech\"\nweights = \"whisper-base\"\n").await;
@@ -102,6 +114,8 @@ async fn a_language_is_found_out_and_translated() {
     let (language, text) = hear(TranscribeRequest { translate: true, ..german.clone() }).await.unwrap();
     assert_eq!(language, "de", "that which is spoken");
     assert!(text.contains("good morning") && text.contains("water"), "{text}");
+    let over_http = translated(&brain.http().await, &german.audio.data.as_ref().unwrap().0).await;
+    assert!(over_http.contains("good morning") && over_http.contains("water"), "{over_http}");
     let english = said_in("en", "Good morning. Where is the station?");
     let (language, _) = hear(TranscribeRequest { audio: english, ..TranscribeRequest::default() }).await.unwrap();
     assert_eq!(language, "en");

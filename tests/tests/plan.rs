@@ -11,7 +11,7 @@ fn file(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).display().to_string()
 }
 
-fn plan(brain: &str, environment: &[(&str, &str)]) -> (i32, Value) {
+fn plan_of(brain: &str, environment: &[(&str, &str)]) -> (i32, Value) {
     let folder = TempDir::new().unwrap();
     let mut command = megabrain(folder.path(), &["plan", brain, "--json"]);
     let (code, answer, errors) = said(command.envs(environment.iter().copied()));
@@ -28,7 +28,14 @@ fn model<'a>(plan: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn the_starter_brain_fits_and_the_plan_says_where_its_bytes_go() {
-    let (code, plan) = plan(&file("megabrain.toml"), &[]);
+    let folder = TempDir::new().unwrap();
+    let brain = folder.path().join("brain.toml");
+    // Its usual port may be somebody else's on this machine.
+    let starter = std::fs::read_to_string(file("megabrain.toml")).unwrap();
+    let elsewhere = starter.replace("\n[gateway]\n", "\n[gateway]\nlisten = \"127.0.0.1:0\"\n");
+    assert_ne!(starter, elsewhere);
+    std::fs::write(&brain, elsewhere).unwrap();
+    let (code, plan) = plan_of(&brain.display().to_string(), &[]);
     assert_eq!(missing(&plan), Vec::<&str>::new());
     assert_eq!((code, &plan["fits"]), (0, &Value::Bool(true)));
     let deep = model(&plan, "deep");
@@ -60,7 +67,7 @@ fn a_machine_without_the_cards_and_out_of_the_hubs_reach_is_told_what_it_lacks()
     // No backend of a card, and nothing listens on port 1.
     let bare = [("XDG_CACHE_HOME", cache.as_str()), ("MEGABRAIN_BACKENDS", ""), ("HF_ENDPOINT", "http://127.0.0.1:1")];
     let workstation = file("brains/workstation.toml");
-    let (code, plan) = plan(&workstation, &bare);
+    let (code, plan) = plan_of(&workstation, &bare);
     assert_eq!((code, &plan["fits"]), (1, &Value::Bool(false)));
     let lines = missing(&plan);
     let told = |begin: &str, word: &str| lines.iter().any(|line| line.starts_with(begin) && line.contains(word));
@@ -88,14 +95,14 @@ fn what_an_actor_does_not_know_and_an_actor_that_nobody_knows_are_told_by_model(
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let text = format!(
-        "[bus]\nport = {port}\n\
+        "[bus]\nport = {port}\n[gateway]\nlisten = \"0.0.0.0:{port}\"\n\
          [models.typo]\nactor = \"llm\"\nweights = \"smollm2-135m\"\nslot = 4\n\
          [models.wild]\nactor = \"llm\"\nweights = \"smollm2-135m\"\ntemperature = 9\n\
          [models.nobody]\nactor = \"oracle\"\n\
          [models.lost]\nactor = \"echo\"\nweights = \"no/such.gguf\"\n"
     );
     std::fs::write(&brain, text).unwrap();
-    let (code, plan) = plan(&brain.display().to_string(), &[]);
+    let (code, plan) = plan_of(&brain.display().to_string(), &[]);
     assert_eq!(code, 1);
     let lines = missing(&plan);
     for (begin, word) in [
@@ -104,7 +111,15 @@ fn what_an_actor_does_not_know_and_an_actor_that_nobody_knows_are_told_by_model(
         ("nobody: ", "there is no actor oracle"),
         ("lost: ", "no/such.gguf"),
         (format!("port {port}").as_str(), "cannot be had"),
+        ("http: ", "there are no keys"),
     ] {
         assert!(lines.iter().any(|line| line.starts_with(begin) && line.contains(word)), "{begin}{word}: {lines:#?}");
     }
+
+    // With its settings mended, the doors still have no port.
+    let mended = std::fs::read_to_string(&brain).unwrap().replace("0.0.0.0", "127.0.0.1");
+    std::fs::write(&brain, mended).unwrap();
+    let (_, plan) = plan_of(&brain.display().to_string(), &[]);
+    let lines = missing(&plan);
+    assert!(lines.iter().any(|line| line.starts_with("http: cannot listen on 127.0.0.1")), "{lines:#?}");
 }

@@ -35,9 +35,6 @@ impl Doors {
     /// The router's answer. In a stream its text has come already.
     pub(crate) fn of_brain(&self, reply: AskReply) -> Answer {
         self.metrics.legs(&reply.legs);
-        if let (Some(model), Some(usage)) = (&reply.model, reply.usage) {
-            self.metrics.tokens(model.as_str(), usage);
-        }
         let AskReply { text, model, evidence, left_out, legs, took_ms, finish_reason, usage, .. } = reply;
         let notes =
             json!({ "model": model, "evidence": evidence, "left_out": left_out, "legs": legs, "took_ms": took_ms });
@@ -50,15 +47,14 @@ impl Doors {
             notes: Some(notes),
         }
     }
+}
 
-    /// A model's answer, likewise. `model` is whom it is counted under.
-    pub(crate) fn of_model(&self, model: &str, reply: ChatReply) -> Answer {
-        let ChatReply { message, finish_reason, usage, .. } = reply;
-        self.metrics.tokens(model, usage);
-        let message = message.unwrap_or_else(|| Message::new(Role::Assistant, ""));
-        let Message { content, reasoning_content, tool_calls, .. } = message;
-        Answer { text: content, reasoning: reasoning_content, tool_calls, finish_reason, usage, notes: None }
-    }
+/// A model's answer, likewise.
+pub(crate) fn of_chat(reply: ChatReply) -> Answer {
+    let ChatReply { message, finish_reason, usage, .. } = reply;
+    let message = message.unwrap_or_else(|| Message::new(Role::Assistant, ""));
+    let Message { content, reasoning_content, tool_calls, .. } = message;
+    Answer { text: content, reasoning: reasoning_content, tool_calls, finish_reason, usage, notes: None }
 }
 
 /// What an actor without a model says back. It has no tokens.

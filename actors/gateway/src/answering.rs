@@ -8,7 +8,7 @@ use megabrain_schemas::{Ask, AskFrame, ChatFrame, ChatRequest, EchoRequest, Faul
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, of_echo};
+use crate::answer::{Answer, of_chat, of_echo};
 use crate::doors::Shared;
 use crate::error::ApiError;
 use crate::models::Asked;
@@ -102,7 +102,7 @@ impl Answering {
                     Ok(())
                 }
                 Ok(Frame::End(_, reply)) => {
-                    self.waiting.push_back(Part::End(self.doors.of_model(self.asked.name(), reply)));
+                    self.waiting.push_back(Part::End(of_chat(reply)));
                     Ok(())
                 }
                 Err(fault) => Err(fault),

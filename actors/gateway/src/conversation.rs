@@ -2,7 +2,7 @@
 
 use megabrain_schemas::{Ask, ChatRequest, EchoRequest, Message, Request as _, Role};
 
-use crate::answer::{Answer, of_echo};
+use crate::answer::{Answer, of_chat, of_echo};
 use crate::answering::Answering;
 use crate::doors::{Doors, Shared};
 use crate::error::ApiError;
@@ -110,7 +110,7 @@ impl Doors {
             }
             Asked::Anyone | Asked::Model(_) => {
                 let chat = self.chat(&asked, conversation, &mut room, false).await?;
-                Ok(self.of_model(name, self.bus.call(&target, &chat, work.call()).await?))
+                Ok(of_chat(self.bus.call(&target, &chat, work.call()).await?))
             }
             Asked::Echo(_) => {
                 let echo = conversation.into_echo(name, false)?;

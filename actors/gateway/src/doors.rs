@@ -47,7 +47,7 @@ impl Doors {
         Self {
             link: bus.watch_link(),
             bus,
-            metrics: Metrics::new(present.clone()),
+            metrics: Metrics::new(present.clone(), jobs.counted()),
             outbound: Outbound::new(&config.allow),
             jobs,
             present,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use megabrain_schemas::{LegReport, LegStatus, Name, Usage};
+use megabrain_schemas::{LegReport, LegStatus, Name};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::doors::Shared;
 use crate::error::ApiError;
+use crate::jobs::Counted;
 use crate::metrics_models::Models;
 use crate::present::Present;
 
@@ -25,7 +26,6 @@ pub(crate) struct Metrics {
     open: Family<Route, Gauge>,
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     first_text: Family<Model, Histogram, fn() -> Histogram>,
-    tokens: Family<Tokens, Counter>,
     legs: Family<Leg, Histogram, fn() -> Histogram>,
 }
 
@@ -43,12 +43,6 @@ struct Answered {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Model {
     model: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tokens {
-    model: String,
-    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,13 +67,12 @@ fn times() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new(present: Present) -> Self {
+    pub(crate) fn new(present: Present, jobs: &Counted) -> Self {
         let mut registry = Registry::with_prefix("megabrain");
         let requests = Family::<Answered, Counter>::default();
         let open = Family::<Route, Gauge>::default();
         let seconds = Family::<Route, Histogram, fn() -> Histogram>::new_with_constructor(times);
         let first_text = Family::<Model, Histogram, fn() -> Histogram>::new_with_constructor(times);
-        let tokens = Family::<Tokens, Counter>::default();
         let legs = Family::<Leg, Histogram, fn() -> Histogram>::new_with_constructor(times);
         registry.register("http_requests", "Requests answered; status 499: the client left first", requests.clone());
         registry.register("http_open_requests", "Requests that are being answered", open.clone());
@@ -95,10 +88,15 @@ impl Metrics {
             Unit::Seconds,
             first_text.clone(),
         );
-        registry.register("http_tokens", "Tokens of what was asked and answered over HTTP", tokens.clone());
-        registry.register_with_unit("http_leg", "What the legs of questions took", Unit::Seconds, legs.clone());
+        registry.register_with_unit(
+            "http_leg",
+            "What the legs of questions over HTTP took",
+            Unit::Seconds,
+            legs.clone(),
+        );
+        jobs.register(&mut registry);
         registry.register_collector(Box::new(Models::new(present)));
-        Self { registry, requests, open, seconds, first_text, tokens, legs }
+        Self { registry, requests, open, seconds, first_text, legs }
     }
 
     /// Counts a request as open.
@@ -118,15 +116,6 @@ impl Metrics {
     /// Notes that a stream has its first text.
     pub(crate) fn first_text(&self, model: &str, began: Instant) {
         self.first_text.get_or_create(&Model { model: model.to_owned() }).observe(began.elapsed().as_secs_f64());
-    }
-
-    /// Notes the tokens of an answer.
-    pub(crate) fn tokens(&self, model: &str, usage: Usage) {
-        let count = |kind, tokens: u32| {
-            self.tokens.get_or_create(&Tokens { model: model.to_owned(), kind }).inc_by(u64::from(tokens));
-        };
-        count("prompt", usage.prompt_tokens);
-        count("completion", usage.completion_tokens);
     }
 
     /// Notes what the legs of a question took.
@@ -158,6 +147,7 @@ impl Drop for Open {
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(doors): State<Shared>) -> Result<Response, ApiError> {
+    doors.jobs.look().await;
     let mut page = String::new();
     text::encode(&mut page, &doors.metrics.registry)
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics", error.to_string()))?;

@@ -14,7 +14,7 @@ use crate::present::Present;
 /// Name, help, and where the number is.
 type Figure = (&'static str, &'static str, fn(&Presence) -> Option<f64>);
 
-const FIGURES: [Figure; 11] = [
+const FIGURES: [Figure; 14] = [
     ("model_ready", "1 if the instance serves", |one| Some(f64::from(u8::from(one.state == ModelState::Ready)))),
     ("model_slots", "Works that run at the same time", |one| Some(one.slots.into())),
     ("model_running", "Works that run", |one| Some(one.in_flight.into())),
@@ -23,6 +23,9 @@ const FIGURES: [Figure; 11] = [
     ("model_tokens_per_second", "Tokens that came out in the last second of work", |one| Some(one.tokens_per_second)),
     ("model_finished", "Works answered since the process started", |one| Some(one.finished as f64)),
     ("model_faults", "Of them, with a fault", |one| Some(one.faults as f64)),
+    ("model_took_seconds", "What they took from their arrival, in sum", |one| Some(one.took_ms / 1000.0)),
+    ("model_prompt_tokens", "Tokens read since the process started", |one| Some(one.prompt_tokens as f64)),
+    ("model_completion_tokens", "Tokens that came out since then", |one| Some(one.completion_tokens as f64)),
     ("model_restarts", "How often the process was started again", |one| Some(one.restarts.into())),
     ("model_memory_bytes", "Resident memory of the process", |one| Some(one.memory_bytes as f64)),
     ("model_device_memory_bytes", "Memory taken on the device", |one| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use megabrain_bus::{Bus, EventStream, Roster};
 use megabrain_schemas::subject::event;
-use megabrain_schemas::{Fault, Name, NodePresence, Presence};
+use megabrain_schemas::{Capability, Fault, Name, NodePresence, Presence};
 use tokio::task::AbortHandle;
 
 /// A node that was not heard for this long is taken for gone: three beats of presence.
@@ -17,6 +17,7 @@ const SILENCE: Duration = Duration::from_millis(3200);
 pub(crate) struct Present(Arc<Listening>);
 
 struct Listening {
+    since: Instant,
     heard: Arc<Mutex<Heard>>,
     task: AbortHandle,
 }
@@ -39,7 +40,28 @@ impl Present {
         let models = bus.events(event::PRESENCE, None).await?;
         let nodes = bus.events(event::NODE, None).await?;
         let task = tokio::spawn(listen(heard.clone(), models, nodes)).abort_handle();
-        Ok(Self(Arc::new(Listening { heard, task })))
+        Ok(Self(Arc::new(Listening { since: Instant::now(), heard, task })))
+    }
+
+    /// True if somebody may do this some day: who is there or was not long ago, or has not been heard of yet because the
+    /// listening has just begun.
+    pub(crate) fn may_serve(&self, capability: &Capability, model: Option<&Name>) -> bool {
+        let heard = self.look();
+        let mut known = heard.roster.all().chain(heard.roster.missed());
+        let is_known = match model {
+            Some(model) => known.any(|one| one.model == *model),
+            None => known.any(|one| one.capabilities.is_empty() || one.capabilities.contains(capability)),
+        };
+        is_known || self.0.since.elapsed() < SILENCE
+    }
+
+    /// True if somebody is there to do this, or to say why not.
+    pub(crate) fn serves(&self, capability: &Capability, model: Option<&Name>) -> bool {
+        let heard = self.look();
+        match model {
+            Some(model) => heard.roster.of_model(model).next().is_some(),
+            None => heard.roster.all().any(|one| one.capabilities.contains(capability)),
+        }
     }
 
     /// What was heard, for a short look.

@@ -73,11 +73,29 @@ impl Gateway {
         let write_timeout = config.write_timeout;
         let jobs = Jobs::new(keeper, config.jobs.clone());
         let doors = Arc::new(Doors::new(bus, jobs.clone(), config, access, present, console.clone()));
-        let working = tokio::spawn(jobs.work(doors.outbound.clone()));
+        let working = tokio::spawn(jobs.work(doors.outbound.clone(), doors.present.clone()));
         let app = routes::routes(doors);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, Served { app, write_timeout }, places, stopped));
         Ok(Self { address, console, stop: Some(stop), serving, working })
+    }
+
+    /// Whether doors could be opened with these settings.
+    ///
+    /// # Errors
+    /// The settings.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        config.check().map_err(StartError::Config)?;
+        Access::new(config).map(drop).map_err(StartError::Config)
+    }
+
+    /// Whether their address could be had now. Opens none.
+    ///
+    /// # Errors
+    /// The address.
+    pub fn check_address(config: &Config) -> Result<(), StartError> {
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        std::net::TcpListener::bind(config.listen).map(drop).map_err(listen)
     }
 
     /// Where it listens.

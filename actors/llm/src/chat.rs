@@ -31,6 +31,7 @@ pub(crate) struct Chat {
     batcher: Batcher,
     profile: Profile,
     rate: Rate,
+    counted: Gauges,
     longest_token: usize,
     capacity: usize,
     // Last, because llama.cpp must outlive what it made.
@@ -86,6 +87,7 @@ impl Chat {
             batcher,
             profile,
             rate: Rate::default(),
+            counted: Gauges::default(),
             longest_token,
             capacity,
             config,
@@ -133,6 +135,7 @@ impl Chat {
             self.settle(id, occupant, result);
         }
         self.rate.measured(tokens, began.elapsed());
+        self.counted.completion_tokens += u64::from(tokens);
         if self.batcher.is_idle() { Step::Idle } else { Step::Busy }
     }
 
@@ -141,9 +144,9 @@ impl Chat {
         self.batcher.context().set_threads(threads);
     }
 
-    /// How fast it was lately.
+    /// How fast it was lately, and what it read and wrote in all.
     pub(crate) fn gauges(&self) -> Gauges {
-        Gauges { tokens_per_second: self.rate.per_second() }
+        Gauges { tokens_per_second: self.rate.per_second(), ..self.counted }
     }
 
     /// Gives a task a sequence, and the slot of that sequence its occupant.
@@ -151,7 +154,10 @@ impl Chat {
         let prompt_tokens = task.prompt.len();
         let occupant = occupant(prompt_tokens);
         match self.batcher.admit(task).and_then(|id| self.slots.get_mut(id)) {
-            Some(slot) => *slot = Some(occupant),
+            Some(slot) => {
+                *slot = Some(occupant);
+                self.counted.prompt_tokens += prompt_tokens as u64;
+            }
             None => occupant.fail(Fault::new(FaultKind::Overloaded, "all slots of the model are taken")),
         }
     }

@@ -28,6 +28,7 @@ pub(crate) struct Desk<R> {
     pub(crate) reader: Reader,
     profile: Profile,
     rate: Rate,
+    counted: Gauges,
     // Last, because llama.cpp must outlive what it made.
     _native: Native,
 }
@@ -38,7 +39,14 @@ impl<R: Reading> Desk<R> {
         let slots = config.slots as usize;
         let profile = loaded.profile(Capability::of::<R>(), slots);
         let reader = Reader::new(loaded.context, slots, config.batch as usize);
-        Self { jobs: (0..slots).map(|_| None).collect(), reader, profile, rate: Rate::default(), _native: native }
+        Self {
+            jobs: (0..slots).map(|_| None).collect(),
+            reader,
+            profile,
+            rate: Rate::default(),
+            counted: Gauges::default(),
+            _native: native,
+        }
     }
 
     /// What it is, for the brain.
@@ -75,6 +83,7 @@ impl<R: Reading> Desk<R> {
             }
         }
         self.rate.measured(read.tokens, began.elapsed());
+        self.counted.prompt_tokens += u64::from(read.tokens);
         if self.reader.is_idle() { Step::Idle } else { Step::Busy }
     }
 
@@ -83,9 +92,9 @@ impl<R: Reading> Desk<R> {
         self.reader.context().set_threads(threads);
     }
 
-    /// How fast it read lately.
+    /// How fast it read lately, and what in all.
     pub(crate) fn gauges(&self) -> Gauges {
-        Gauges { tokens_per_second: self.rate.per_second() }
+        Gauges { tokens_per_second: self.rate.per_second(), ..self.counted }
     }
 
     fn end_interrupted(&mut self) {

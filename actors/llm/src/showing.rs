@@ -60,7 +60,8 @@ impl Showing {
 
     /// Answers.
     pub(crate) fn answer(self) {
-        self.job.answer(&SeeReply { results: self.results });
+        let queued_ms = self.job.queued_ms();
+        self.job.answer(&SeeReply { results: self.results, queued_ms });
     }
 
     /// Answers with a fault.

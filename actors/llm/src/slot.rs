@@ -123,7 +123,7 @@ impl Slot {
         let now = Instant::now();
         let first_token = self.first_token.unwrap_or(now);
         Timings {
-            queued_ms: milliseconds(self.job.queued()),
+            queued_ms: self.job.queued_ms(),
             prompt_ms: milliseconds(first_token.duration_since(self.began)),
             first_token_ms: milliseconds(first_token.duration_since(self.job.arrived())),
             total_ms: milliseconds(now.duration_since(self.job.arrived())),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -107,27 +108,18 @@ impl Node {
         let asks = OpenAsks::new(brain.router.max_asks);
         let supervisor = Supervisor { bus: bus.clone(), guard, roster: roster.clone(), asks: asks.clone() };
         let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
+        let preparations: Vec<Preparation> = Preparation::of_all(brain, &connection, &puller).collect();
+        // Before anybody can ask for one: it is not there yet, and that is not the same as never.
+        preparations.iter().for_each(|preparation| roster.lock().note(preparation.fetching(0)));
         if brain.router.enabled {
             supervisor.cast(SupervisorMessage::Route(Box::new(brain.router.clone()), node_name.clone())).ok();
         }
         let about =
             NodePresence { router: brain.router.enabled, cores: brain.host.threads(), ..NodePresence::default() };
         tokio::spawn(tell_presence(bus.clone(), node_name, about, asks));
-        let mut instances = Vec::new();
-        for (name, model) in &brain.models {
-            for number in 1..=model.instances() {
-                let instance = Name::sanitized(&brain.instance(name, number));
-                instances.push(instance.clone());
-                let preparation = Preparation {
-                    brain: brain.clone(),
-                    connection: connection.clone(),
-                    puller: puller.clone(),
-                    name: name.clone(),
-                    model: model.clone(),
-                    instance,
-                };
-                tokio::spawn(preparation.run(supervisor.clone()));
-            }
+        let instances = preparations.iter().map(|preparation| preparation.instance.clone()).collect();
+        for preparation in preparations {
+            tokio::spawn(preparation.run(supervisor.clone()));
         }
         let gateway = match brain.gateway.enabled {
             true => Some(open_doors(brain, &connection, &bus).await),
@@ -276,12 +268,26 @@ struct Preparation {
 }
 
 impl Preparation {
+    /// Of every instance of every model of a brain.
+    fn of_all(brain: &Brain, connection: &Connection, puller: &Arc<Puller>) -> impl Iterator<Item = Self> {
+        brain.models.iter().flat_map(move |(name, model)| {
+            (1..=model.instances()).map(move |number| Self {
+                brain: brain.clone(),
+                connection: connection.clone(),
+                puller: puller.clone(),
+                name: name.clone(),
+                model: model.clone(),
+                instance: Name::sanitized(&brain.instance(name, number)),
+            })
+        })
+    }
+
     /// Fetches the model's weights and has its process started; tries again with growing delay.
     async fn run(self, supervisor: ActorRef<SupervisorMessage>) {
         let mut delay = Duration::from_secs(5);
         let mut failures = 0;
         loop {
-            let reason = match self.specify(failures).await {
+            let reason = match self.specify_and_tell(failures, &supervisor).await {
                 Ok(spec) => {
                     let _ = supervisor.cast(SupervisorMessage::Start(Box::new(spec)));
                     return;
@@ -300,14 +306,39 @@ impl Preparation {
         }
     }
 
+    /// Fetches the weights, and tells once a second that it does.
+    async fn specify_and_tell(
+        &self,
+        failures: u32,
+        supervisor: &ActorRef<SupervisorMessage>,
+    ) -> Result<ModelSpec, String> {
+        let mut fetching = pin!(self.specify(failures));
+        let mut beat = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut fetching => return outcome,
+                _ = beat.tick() => drop(supervisor.cast(SupervisorMessage::Tell(Box::new(self.fetching(failures))))),
+            }
+        }
+    }
+
+    fn fetching(&self, restarts: u32) -> Presence {
+        let reason = Some("its weights are being fetched".to_owned());
+        Presence { state: ModelState::Starting, reason, ..self.presence(restarts) }
+    }
+
     fn unprepared(&self, reason: String, restarts: u32, delay: Duration) -> Presence {
+        let retry_after_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        Presence { state: ModelState::Backoff, reason: Some(reason), retry_after_ms, ..self.presence(restarts) }
+    }
+
+    /// While it has no process.
+    fn presence(&self, restarts: u32) -> Presence {
         Presence {
             actor: self.model.actor.clone(),
             node: Some(self.brain.brain.name.clone()),
-            state: ModelState::Backoff,
-            reason: Some(reason),
             restarts,
-            retry_after_ms: Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
             ..Presence::unknown(&self.instance, &self.name)
         }
     }

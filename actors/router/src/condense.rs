@@ -1,5 +1,8 @@
 //! What of the evidence is put to a model whose context is too short for all of it?
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use megabrain_schemas::{Evidence, Message, Modality};
 
 use crate::evidence::WRITING;
@@ -13,7 +16,9 @@ const PICTURE: usize = 576;
 
 /// The numbers of those pieces that do not fit beside what was said before, a question and an answer of `max_tokens` into
 /// `context` tokens: the least telling ones. An answer has no more than half of the context kept for it. What is heard
-/// tells most, then what is read or described, then labels; of one kind, the surer and then the earlier.
+/// tells most, then what is read or described, then labels; of one kind, what has more words of the question, then the
+/// surer and then the earlier. Half of the room is for what is heard and a quarter for each of the others, so that an hour
+/// of talk leaves something of the pictures; what one kind does not need is the others'.
 pub(crate) fn left_out(
     evidence: &[Evidence],
     before: &[Message],
@@ -24,10 +29,26 @@ pub(crate) fn left_out(
     let room = context.saturating_sub(max_tokens.min(context / 2)).saturating_sub(FRAME);
     let said = before.iter().map(thirds_of_message).sum::<usize>() + thirds_of_tokens(question);
     let mut room = (room * THIRDS).saturating_sub(said);
-    let mut by_rank: Vec<(usize, &Evidence)> = evidence.iter().enumerate().collect();
-    by_rank.sort_by(|(_, one), (_, other)| rank(other).total_cmp(&rank(one)));
+    let asked = words(question);
+    let mut by_rank: Vec<(usize, Kind, &Evidence)> =
+        evidence.iter().enumerate().map(|(index, item)| (index, Kind::of(item), item)).collect();
+    by_rank.sort_by_cached_key(|(_, kind, item)| (*kind, Reverse(rank(item, &asked))));
+    let mut shares = Kind::ALL.map(|kind| (kind, room / kind.part()));
+    // First what fits into its kind's share, then whatever fits.
+    let mut left: Vec<(usize, Kind, &Evidence)> = Vec::new();
+    for (index, kind, item) in by_rank {
+        let takes = thirds_of_tokens(&item.text) + LINE;
+        let share = shares.iter_mut().find(|(other, share)| *other == kind && takes <= *share);
+        match share {
+            Some((_, share)) => {
+                *share -= takes;
+                room -= takes;
+            }
+            None => left.push((index, kind, item)),
+        }
+    }
     let mut left_out = Vec::new();
-    for (index, item) in by_rank {
+    for (index, _, item) in left {
         match room.checked_sub(thirds_of_tokens(&item.text) + LINE) {
             Some(rest) => room = rest,
             None => left_out.push(index),
@@ -35,6 +56,35 @@ pub(crate) fn left_out(
     }
     left_out.sort_unstable();
     left_out
+}
+
+/// How much a piece of evidence tells, by what it is. In this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Heard,
+    Written,
+    Label,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Heard, Self::Written, Self::Label];
+
+    fn of(item: &Evidence) -> Self {
+        match item.modality {
+            Modality::Audio => Self::Heard,
+            Modality::Text => Self::Written,
+            Modality::Image if item.confidence.is_none() || item.text.starts_with(WRITING) => Self::Written,
+            Modality::Image => Self::Label,
+        }
+    }
+
+    /// What part of the room is kept for it: one half, or one of so many.
+    fn part(self) -> usize {
+        match self {
+            Self::Heard => 2,
+            Self::Written | Self::Label => 4,
+        }
+    }
 }
 
 /// Thirds of a token.
@@ -50,14 +100,16 @@ fn thirds_of_message(message: &Message) -> usize {
     thirds_of_tokens(&message.content) + message.images.len() * PICTURE * THIRDS
 }
 
-fn rank(item: &Evidence) -> f32 {
-    let kind = match item.modality {
-        Modality::Audio => 3.0,
-        Modality::Text => 2.0,
-        Modality::Image if item.confidence.is_none() || item.text.starts_with(WRITING) => 2.0,
-        Modality::Image => 1.0,
-    };
-    kind + item.confidence.unwrap_or(0.5).clamp(0.0, 1.0) * 0.99
+/// Of one kind, the higher tells more: words that the question has too, and how sure it is, in thousandths.
+fn rank(item: &Evidence, asked: &BTreeSet<String>) -> (usize, u32) {
+    let sure = (item.confidence.unwrap_or(0.5).clamp(0.0, 1.0) * 1000.0) as u32;
+    (words(&item.text).intersection(asked).count(), sure)
+}
+
+/// The words of a text that tell something: of four letters or more.
+fn words(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| word.chars().count() >= 4).map(str::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -94,6 +146,21 @@ mod tests {
         assert_eq!(left_out(&all, &[], question, 64, 100), [0, 1, 2, 3]);
         assert!(left_out(&all, &[], question, 512, 512).is_empty(), "an answer may be long and need not be");
         assert_eq!(left_out(&all, &[], "猫はどこにいますか", 64, 64 + 128 + 60), [0, 2, 3], "it has more tokens");
+    }
+
+    #[test]
+    fn much_talk_leaves_something_of_the_pictures_and_what_was_asked_about_stays() {
+        let mut all: Vec<Evidence> =
+            (0..60).map(|_| item(Modality::Audio, "and so on and so forth", Some(0.9))).collect();
+        all.push(item(Modality::Audio, "the captain drops his anchor", Some(0.1)));
+        all.push(item(Modality::Image, "lighthouse", Some(0.7)));
+        let left = left_out(&all, &[], "Where is the anchor?", 64, 512);
+        assert!(!left.contains(&60) && !left.contains(&61), "{left:?}");
+        // Labels need less than their part: the talk has the rest.
+        let kept = all.len() - left.len();
+        let room = 512 - 64 - FRAME;
+        let lines = (room * THIRDS - 20 - LINE - 10) / (22 + LINE);
+        assert!((lines - 1..=lines + 1).contains(&kept), "{kept} of {lines}");
     }
 
     #[test]

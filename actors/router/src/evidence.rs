@@ -120,7 +120,8 @@ mod tests {
                 classify: Some(classes.iter().copied().map(class).collect()),
                 ..Seen::default()
             };
-            let evidence = seen_by(&Name::new("vision").unwrap(), 0, &SeeReply { results: vec![seen] });
+            let evidence =
+                seen_by(&Name::new("vision").unwrap(), 0, &SeeReply { results: vec![seen], ..SeeReply::default() });
             evidence.into_iter().map(|item| item.text).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -96,8 +96,10 @@ pub(crate) fn nobody_ready(roster: &Roster, capability: &Capability, named: Opti
             .map(|presence| presence.model.as_str())
             .collect();
         let message = format!("no model serves {capability} now");
-        return if loading.is_empty() && roster.missed().next().is_some() {
-            Fault::unavailable(format!("{message}; some models were not heard for some seconds"), 1000)
+        let served =
+            |presence: &Presence| presence.capabilities.is_empty() || presence.capabilities.contains(capability);
+        return if loading.is_empty() && roster.missed().any(served) {
+            Fault::unavailable(format!("{message}; who did was not heard for some seconds"), 1000)
         } else if loading.is_empty() {
             Fault::new(FaultKind::NotFound, message)
         } else {

@@ -66,20 +66,26 @@ pub(crate) async fn run(shared: &Shared, root: &Meta, mut leg: PlannedLeg, deadl
     let mut partly = None;
     let outcome = loop {
         match attempt(shared, root, &leg, deadline, &mut partly).await {
-            Err(fault) if can_be_mended(&fault) && !leg.others.is_empty() => {
-                tracing::info!(model = %leg.model, kind = %fault.kind, "fell back to the next model");
-                leg.model = leg.others.remove(0);
-                leg.subject = subject::model(&leg.capability, &leg.model);
-            }
-            Err(fault) if let Some(wait) = wait_before_next_try(&fault, &leg, deadline) => {
-                tokio::time::sleep(wait).await;
-                leg.subject = subject::model(&leg.capability, &leg.model);
-            }
+            Err(fault) if let Some(wait) = next_try(&mut leg, &fault, deadline) => tokio::time::sleep(wait).await,
             outcome => break outcome,
         }
     };
     let report = ended(&leg, began, outcome.as_deref());
     EndedLeg { leg, report, outcome, partly }
+}
+
+/// How long to wait before a leg that failed is sent again, to whom it then names: where a model failed, the next one.
+/// `None` if nothing would mend it.
+pub(crate) fn next_try(leg: &mut PlannedLeg, fault: &Fault, deadline: Instant) -> Option<Duration> {
+    let wait = if can_be_mended(fault) && !leg.others.is_empty() {
+        tracing::info!(model = %leg.model, kind = %fault.kind, "fell back to the next model");
+        leg.model = leg.others.remove(0);
+        Duration::ZERO
+    } else {
+        wait_before_next_try(fault, leg, deadline)?
+    };
+    leg.subject = subject::model(&leg.capability, &leg.model);
+    Some(wait)
 }
 
 async fn attempt(
@@ -111,7 +117,9 @@ fn wait_before_next_try(fault: &Fault, leg: &PlannedLeg, deadline: Instant) -> O
 
 /// The headers of a leg: its root's work and trace, its own path and share of the time.
 pub(crate) fn meta_of(root: &Meta, leg: &PlannedLeg, deadline: Instant) -> Meta {
-    Meta { leg: Some(leg.path.clone()), deadline: Some(deadline), ..root.clone() }
+    // One film has more parts than a model has slots: they let others go first.
+    let priority = root.priority.saturating_sub(i32::from(leg.at_ms.is_some()));
+    Meta { leg: Some(leg.path.clone()), deadline: Some(deadline), priority, ..root.clone() }
 }
 
 /// What a model tells of its work, whatever its capability.

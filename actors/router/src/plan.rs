@@ -90,10 +90,13 @@ pub(crate) fn attachment_leg(
     let least_busy = choose(&ready, wish).or_else(|| accepting.first().copied());
     let Some(least_busy) = least_busy else { return Err(nobody_takes(roster, index, mime)) };
     let preferred = capability_for(mime, &least_busy.capabilities).and_then(|capability| prefer.get(&capability));
-    let mut in_order = preferred
-        .into_iter()
-        .flatten()
-        .filter_map(|model| accepting.iter().copied().find(|presence| presence.model == *model));
+    let mut in_order = preferred.into_iter().flatten().filter_map(|model| {
+        let (ready, others): (Vec<&Presence>, Vec<&Presence>) = accepting
+            .iter()
+            .filter(|presence| presence.model == *model)
+            .partition(|presence| presence.state == ModelState::Ready);
+        choose(&ready, wish).or_else(|| others.first().copied())
+    });
     let presence = in_order.next().unwrap_or(least_busy).clone();
     let others = in_order.map(|presence| presence.model.clone()).collect();
     let capability = capability_for(mime, &presence.capabilities)
@@ -197,6 +200,20 @@ fn nobody_takes(roster: &Roster, index: usize, mime: &str) -> Fault {
     let mut taken: Vec<&str> = roster.all().flat_map(|presence| presence.accepts.iter().map(String::as_str)).collect();
     taken.sort_unstable();
     taken.dedup();
+    // Who has not been ready yet has not said what it takes; who fell silent may come back.
+    let may_be_ready = |state| !matches!(state, ModelState::Ready | ModelState::Failed);
+    let is_unknown = |presence: &&Presence| may_be_ready(presence.state) && presence.capabilities.is_empty();
+    let takes = |presence: &&Presence| presence.accepts.iter().any(|pattern| accepts(pattern, mime));
+    let missed = roster.missed().filter(|presence| is_unknown(presence) || takes(presence));
+    let mut unheard: Vec<&str> =
+        roster.all().filter(is_unknown).chain(missed).map(|presence| presence.model.as_str()).collect();
+    unheard.sort_unstable();
+    unheard.dedup();
+    if !unheard.is_empty() {
+        let who = unheard.join(", ");
+        let message = format!("attachment {index}: no model takes {mime} now; not ready, and perhaps for that: {who}");
+        return Fault::unavailable(message, 1000);
+    }
     let taken = if taken.is_empty() { "nothing".to_owned() } else { taken.join(", ") };
     Fault::invalid(format!("attachment {index}: no model of this brain takes {mime}; taken are {taken}"))
 }
@@ -276,6 +293,44 @@ mod tests {
         assert_eq!(leg(0, "application/pdf").unwrap().subject, "mb.v1.digest.papers");
         let fault = leg(3, "video/mp4").unwrap_err();
         assert!(fault.message.contains("attachment 3") && fault.message.contains("application/pdf"), "{fault}");
+    }
+
+    #[test]
+    fn a_kind_that_a_model_may_take_that_is_not_ready_yet_is_waited_for() {
+        let mut roster = brain(&[("writer", "chat", "text/plain", 1)]);
+        let (media, prefer) = (Media::inline("audio/wav", vec![1]), BTreeMap::new());
+        let fault = |roster: &mut Roster| {
+            attachment_leg(roster, 0, "audio/wav", &media, Look::default(), Wish::default(), &prefer).unwrap_err()
+        };
+        assert_eq!(fault(&mut roster).kind, megabrain_schemas::FaultKind::InvalidRequest);
+        let ears = Name::new("ears").unwrap();
+        roster.note(Presence { state: ModelState::Loading, ..Presence::unknown(&ears, &ears) });
+        let fault = fault(&mut roster);
+        assert_eq!(fault.kind, megabrain_schemas::FaultKind::Unavailable);
+        assert!(fault.message.contains("ears") && fault.retry_after_ms.is_some(), "{fault}");
+    }
+
+    #[test]
+    fn a_preferred_model_has_its_works_spread_over_its_instances() {
+        let mut roster = Roster::default();
+        let (capability, model) = (Capability::new("transcribe").unwrap(), Name::new("whisper").unwrap());
+        for (instance, state) in [("w-1", ModelState::Backoff), ("w-2", ModelState::Ready), ("w-3", ModelState::Ready)]
+        {
+            roster.note(Presence {
+                accepts: vec!["audio/*".into()],
+                capabilities: vec![capability.clone()],
+                state,
+                slots: 2,
+                ..Presence::unknown(&Name::new(instance).unwrap(), &model)
+            });
+        }
+        let media = Media::inline("audio/wav", vec![1]);
+        let prefer = BTreeMap::from([(capability, vec![model])]);
+        let mut leg =
+            || attachment_leg(&mut roster, 0, "audio/wav", &media, Look::default(), Wish::default(), &prefer).unwrap();
+        let sent: Vec<String> = (0..4).map(|_| leg().subject).collect();
+        let to = |instance: &str| sent.iter().filter(|subject| subject.ends_with(instance)).count();
+        assert_eq!((to("w-1"), to("w-2"), to("w-3")), (0, 2, 2), "{sent:?}");
     }
 
     fn brain(models: &[(&str, &str, &str, u32)]) -> Roster {

@@ -118,10 +118,14 @@ impl About {
             None => presence.progress = Some(self.host.progress_so_far()),
             Some(Serving { open, gauges }) => {
                 (presence.finished, presence.faults) = open.finished_so_far();
+                presence.last_fault = open.last_fault();
                 presence.in_flight = to_u32(open.running_now());
                 presence.queued = to_u32(open.queued_now());
                 let gauges = *gauges.lock().unwrap_or_else(PoisonError::into_inner);
                 presence.tokens_per_second = gauges.tokens_per_second;
+                presence.prompt_tokens = gauges.prompt_tokens;
+                presence.completion_tokens = gauges.completion_tokens;
+                presence.took_ms = open.took_so_far().as_secs_f64() * 1000.0;
             }
         }
         presence

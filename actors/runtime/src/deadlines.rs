@@ -84,13 +84,13 @@ mod tests {
         let start = Instant::now();
         let in_an_hour = start + Duration::from_secs(3600);
         for number in 0..10_000 {
-            let work = open.admit(&Name::sanitized(&format!("w{number}")), None, number, Some(in_an_hour)).unwrap();
+            let work = open.admit(&Name::sanitized(&format!("w{number}")), None, number, Some(in_an_hour), 0).unwrap();
             deadlines.push(&work, open.admitted_now());
-            open.finished(&work, false);
+            open.finished(&work, None);
         }
         assert!(deadlines.0.len() < 100, "{} are kept", deadlines.0.len());
         assert_eq!(deadlines.next(), None);
-        let soon = open.admit(&Name::sanitized("soon"), None, 1, Some(start)).unwrap();
+        let soon = open.admit(&Name::sanitized("soon"), None, 1, Some(start), 0).unwrap();
         deadlines.push(&soon, open.admitted_now());
         assert!(deadlines.pass(Instant::now()));
         assert!(!deadlines.pass(Instant::now()));

@@ -16,7 +16,7 @@ use crate::{Engine, Gauges, Host, Job, LoadError, Profile, Step, exit_on_panic};
 /// What the engine's thread is told.
 pub(crate) enum Event {
     /// A job was admitted.
-    Job(Box<Job>, i32),
+    Job(Box<Job>),
     /// Something was interrupted, or a worker of the engine has news.
     Wake,
     /// Compute on so many threads.
@@ -145,9 +145,9 @@ impl<E: Engine> Driver<E> {
 
     fn take(&mut self, event: Event, queue: &mut Queue, deadlines: &mut Deadlines) -> bool {
         match event {
-            Event::Job(job, priority) => {
+            Event::Job(job) => {
                 deadlines.push(&job.open, self.open.admitted_now());
-                queue.insert((Reverse(priority), job.open.id), job);
+                queue.insert((Reverse(job.open.priority), job.open.id), job);
             }
             Event::Wake => {
                 self.waker.woken();
@@ -160,8 +160,16 @@ impl<E: Engine> Driver<E> {
     }
 
     fn start(&mut self, queue: &mut Queue) {
-        while self.open.running_now() < self.open.slots() {
-            let Some((_, mut job)) = queue.pop_first() else { return };
+        let slots = self.open.slots();
+        while let free = slots.saturating_sub(self.open.running_now())
+            && free > 0
+        {
+            let Some(first) = queue.first_entry() else { return };
+            // Those that let others go first leave them the last of three slots or more.
+            if first.get().is_patient() && free == 1 && slots > 2 {
+                return;
+            }
+            let mut job = first.remove();
             job.started = Some(Instant::now());
             self.open.running(&job.open);
             self.engine.start(*job);

@@ -98,6 +98,10 @@ pub struct Profile {
 pub struct Gauges {
     /// Tokens a second of work, lately: those that came out, or that a model which only reads has read.
     pub tokens_per_second: f64,
+    /// Tokens of prompts, and of texts that were only read, since it was loaded.
+    pub prompt_tokens: u64,
+    /// Tokens that came out since it was loaded.
+    pub completion_tokens: u64,
 }
 
 /// Why a model cannot be loaded.

@@ -61,7 +61,7 @@ impl Intake {
         let Incoming { subject, payload, meta, is_named, responder, .. } = incoming;
         let deadline = meta.deadline.or_else(|| Instant::now().checked_add(self.default_deadline));
         let key = work_key(responder.reply(), is_named.then_some(&meta.work));
-        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), key, deadline);
+        let admitted = self.open.admit(&meta.work, meta.leg.as_deref(), key, deadline, meta.priority);
         let open = match admitted {
             Ok(open) => open,
             Err(fault) => {
@@ -86,7 +86,7 @@ impl Intake {
             started: None,
             span,
         };
-        if self.engine.send(Event::Job(Box::new(job), meta.priority)).is_err() {
+        if self.engine.send(Event::Job(Box::new(job))).is_err() {
             // The job was dropped on the way, and so answered. Nothing can be done here any more: the node starts the
             // process again.
             tracing::error!(model = %self.model, "the engine's thread has ended: the process ends");

@@ -37,6 +37,11 @@ impl Job {
         &self.open.work
     }
 
+    /// True if the caller lets others go first: it gave a priority below 0, as the router does for the parts of films.
+    pub fn is_patient(&self) -> bool {
+        self.open.is_patient()
+    }
+
     /// Reads the request as an `R`.
     ///
     /// # Errors
@@ -135,6 +140,11 @@ impl Job {
         self.started.unwrap_or_else(Instant::now).duration_since(self.open.arrived)
     }
 
+    /// The same in milliseconds, to the microsecond: as answers tell it.
+    pub fn queued_ms(&self) -> f64 {
+        self.queued().as_micros() as f64 / 1000.0
+    }
+
     /// Sends one frame of a stream. `frame` must serialise as a map.
     ///
     /// Does not wait for anybody: a caller that does not read loses frames and is told so by the gap in their numbers.
@@ -149,7 +159,7 @@ impl Job {
     pub fn answer<T: Serialize>(mut self, reply: &T) {
         if let Some(responder) = self.responder.take() {
             responder.answer(reply);
-            self.ledger.finished(&self.open, false);
+            self.ledger.finished(&self.open, None);
         }
     }
 
@@ -164,7 +174,7 @@ impl Job {
                 span.record("fault", fault.kind.as_str());
             }
             responder.fail(&fault);
-            self.ledger.finished(&self.open, true);
+            self.ledger.finished(&self.open, Some(fault.kind));
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct OpenWork {
     pub(crate) key: u64,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) priority: i32,
     pub(crate) is_running: AtomicBool,
     pub(crate) is_finished: AtomicBool,
     stop: AtomicU8,
@@ -48,6 +49,11 @@ impl OpenWork {
     pub(crate) fn is_interrupted(&self) -> bool {
         self.stop.load(Ordering::Relaxed) != Stop::No as u8
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// True if others go first: its priority is below what works have that name none.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.priority < 0
     }
 
     pub(crate) fn interruption(&self) -> Option<Fault> {
@@ -78,6 +84,8 @@ pub(crate) struct Open {
     running: AtomicUsize,
     finished: AtomicU64,
     faults: AtomicU64,
+    last_fault: Mutex<Option<FaultKind>>,
+    took_nanos: AtomicU64,
     next_id: AtomicU64,
     mean_nanos: AtomicU64,
     started: Instant,
@@ -97,6 +105,8 @@ impl Open {
             running: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            last_fault: Mutex::default(),
+            took_nanos: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
             mean_nanos: AtomicU64::new(0),
             started: Instant::now(),
@@ -111,20 +121,24 @@ impl Open {
     /// Takes a work in, or says why not.
     ///
     /// # Errors
-    /// `overloaded` at once when slots and queue are full; `invalid_request` if the same leg of the same work is open.
+    /// `overloaded` at once when slots and queue are full, for works of a priority below 0 when half of the queue is;
+    /// `invalid_request` if the same leg of the same work is open.
     pub(crate) fn admit(
         &self,
         work: &Name,
         leg: Option<&str>,
         key: u64,
         deadline: Option<Instant>,
+        priority: i32,
     ) -> Result<Arc<OpenWork>, Fault> {
         let mut works = self.lock();
         let admitted = self.admitted.load(Ordering::Relaxed);
-        if admitted >= self.limit {
+        // Those that let others go first leave half of the queue to them.
+        let limit = if priority < 0 { self.slots + self.queue_limit() / 2 } else { self.limit };
+        if admitted >= limit {
             return Err(Fault::new(
                 FaultKind::Overloaded,
-                format!("{admitted} works are open, and more than {} do not wait", self.limit),
+                format!("{admitted} works are open, and more than {limit} do not wait"),
             )
             .retry_after(self.retry_after()));
         }
@@ -139,6 +153,7 @@ impl Open {
             key,
             arrived: Instant::now(),
             deadline,
+            priority,
             is_running: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
             stop: AtomicU8::new(Stop::No as u8),
@@ -162,8 +177,8 @@ impl Open {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a work was answered, and frees its place.
-    pub(crate) fn finished(&self, open: &OpenWork, is_fault: bool) {
+    /// Notes that a work was answered, perhaps with a fault, and frees its place.
+    pub(crate) fn finished(&self, open: &OpenWork, fault: Option<FaultKind>) {
         open.is_finished.store(true, Ordering::Release);
         let mut works = self.lock();
         if let Some(of_work) = works.get_mut(&open.work) {
@@ -173,9 +188,12 @@ impl Open {
             }
         }
         drop(works);
+        let took = open.arrived.elapsed();
+        self.took_nanos.fetch_add(nanos(took), Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
-        if is_fault {
+        if fault.is_some() {
             self.faults.fetch_add(1, Ordering::Relaxed);
+            *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         }
         self.reporter.finished(open.key);
         let admitted = self.admitted.fetch_sub(1, Ordering::AcqRel);
@@ -184,7 +202,7 @@ impl Open {
         }
         if open.is_running.load(Ordering::Relaxed) {
             let running = self.running.fetch_sub(1, Ordering::AcqRel);
-            self.note_duration(open.arrived.elapsed());
+            self.note_duration(took);
             // Somebody may be waiting for this slot.
             if admitted > running {
                 self.waker.wake();
@@ -269,6 +287,16 @@ impl Open {
         (self.finished.load(Ordering::Relaxed), self.faults.load(Ordering::Relaxed))
     }
 
+    /// Of what kind the last fault was.
+    pub(crate) fn last_fault(&self) -> Option<FaultKind> {
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the answered works took, all together.
+    pub(crate) fn took_so_far(&self) -> Duration {
+        Duration::from_nanos(self.took_nanos.load(Ordering::Relaxed))
+    }
+
     /// When a place is likely free: the mean time of a work times what stands before a newcomer.
     pub(crate) fn retry_after(&self) -> u64 {
         let mean = Duration::from_nanos(self.mean_nanos.load(Ordering::Relaxed));
@@ -280,7 +308,7 @@ impl Open {
     fn note_duration(&self, took: Duration) {
         // Exponential mean over the last eight or so works; a lost update between two threads does not matter.
         let old = self.mean_nanos.load(Ordering::Relaxed);
-        let new = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let new = nanos(took);
         let mean = if old == 0 { new } else { old - old / 8 + new / 8 };
         self.mean_nanos.store(mean, Ordering::Relaxed);
     }
@@ -288,6 +316,10 @@ impl Open {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<OpenWork>>>> {
         self.works.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -299,17 +331,17 @@ mod tests {
         let (events, _inbound) = std::sync::mpsc::channel();
         let open = Arc::new(Open::new(1, 1, Reporter::default(), String::new(), Waker::new(events)));
         open.until_empty().await;
-        let admit = |work: &str| open.admit(&Name::new(work).unwrap(), None, 0, None).unwrap();
+        let admit = |work: &str| open.admit(&Name::new(work).unwrap(), None, 0, None, 0).unwrap();
         let (first, last) = (admit("first"), admit("last"));
         let waiting = tokio::spawn({
             let open = open.clone();
             async move { open.until_empty().await }
         });
         tokio::task::yield_now().await;
-        open.finished(&first, false);
+        open.finished(&first, None);
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "one is still open");
-        open.finished(&last, false);
+        open.finished(&last, None);
         tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     }
 }

@@ -155,7 +155,7 @@ async fn live(options: &Options, actor: &str, spawn: Result<SpawnEngine, LoadErr
     unsubscribe.send_replace(true);
     let _ = tokio::time::timeout(Duration::from_secs(1), async { while takers.join_next().await.is_some() {} }).await;
     about.draining();
-    tracing::info!(open = open.admitted_now(), "draining");
+    tracing::debug!(open = open.admitted_now(), "draining");
     if tokio::time::timeout(Duration::from_millis(options.drain_ms), open.until_empty()).await.is_err() {
         tracing::warn!(open = open.admitted_now(), "not finished in time: what is left is lost");
     }

@@ -1,12 +1,12 @@
 //! What is Whisper to the runtime? One set of weights, some states to compute with, and a worker for each slot.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step, exit_on_panic, spawn_worker};
+use megabrain_runtime::{Engine, Gauges, Host, Job, LoadError, Profile, Step, Waker, exit_on_panic, spawn_worker};
 use megabrain_schemas::{Capability, TranscribeRequest};
 use whisper_rs::{WhisperContext, WhisperContextParameters};
 
@@ -43,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) cores: Cores,
     /// Tokens a second of the last transcription, as the bits of an `f32`.
     pub(crate) tokens_per_second: AtomicU32,
+    /// Tokens of all transcriptions.
+    pub(crate) tokens: AtomicU64,
+    /// Has the two looked at.
+    pub(crate) waker: Waker,
 }
 
 /// Loads weights. whisper.cpp's messages go into `tracing` from here on.
@@ -93,6 +97,8 @@ impl Engine for Speech {
             language,
             cores: Cores::new(host.threads()),
             tokens_per_second: AtomicU32::new(0),
+            tokens: AtomicU64::new(0),
+            waker: host.waker(),
         });
         let (jobs, inbox) = sync_channel(config.slots);
         let inbox = Arc::new(Mutex::new(inbox));
@@ -139,7 +145,8 @@ impl Engine for Speech {
 
     fn gauges(&self) -> Gauges {
         let rate = f32::from_bits(self.shared.tokens_per_second.load(Ordering::Relaxed));
-        Gauges { tokens_per_second: f64::from(rate) }
+        let completion_tokens = self.shared.tokens.load(Ordering::Relaxed);
+        Gauges { tokens_per_second: f64::from(rate), completion_tokens, ..Gauges::default() }
     }
 }
 

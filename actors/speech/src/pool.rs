@@ -1,8 +1,8 @@
 //! Whose sound is heard next? Many sounds, a few states of the model: it goes piece by piece.
 //!
-//! A sound of thirty seconds or less is one piece. Those go first, and one state is kept for them where there are two:
-//! so a short sound waits for another short one, and never for a long one. Of each kind the oldest goes first, and a long
-//! sound stands at the end again after each piece.
+//! A sound of thirty seconds or less is one piece. Those go first, and one state is kept for them where there are two. Of
+//! each kind the oldest goes first, and a long sound stands at the end again after each piece. When eight short ones have
+//! gone before a long one that waits, it is its turn: however many come, it goes on.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,12 +13,15 @@ use crate::abort::{IsDue, Stop};
 /// While a sound waits, this often it is asked whether somebody still wants it.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
+/// So many short sounds go before a long one that waits.
+const MOST_PASSED: usize = 8;
+
 /// What the sound is that a piece belongs to. In this order they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Length {
     /// One piece, or live.
     Short,
-    /// Several pieces.
+    /// Several pieces, or one of a film.
     Long,
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct Pool<T> {
 struct Place<T> {
     free: Vec<T>,
     long: usize,
+    /// Short ones that went while a long one waited that may go, since the last long one went.
+    passed: usize,
     waiting: BTreeSet<Ticket>,
     next_number: u64,
 }
@@ -45,7 +50,7 @@ type Ticket = (Length, u64);
 impl<T> Pool<T> {
     pub(crate) fn new(states: Vec<T>) -> Self {
         let most_long = states.len().saturating_sub(1).max(1);
-        let place = Place { free: states, long: 0, waiting: BTreeSet::new(), next_number: 0 };
+        let place = Place { free: states, long: 0, passed: 0, waiting: BTreeSet::new(), next_number: 0 };
         Self { place: Mutex::new(place), changed: Condvar::new(), most_long }
     }
 
@@ -84,6 +89,11 @@ impl<T> Pool<T> {
                 && let Some(state) = place.free.pop()
             {
                 place.long += usize::from(length == Length::Long);
+                place.passed = match length {
+                    Length::Short if self.long_ones_turn(&place).is_some() => place.passed + 1,
+                    Length::Short => place.passed,
+                    Length::Long => 0,
+                };
                 self.leave_line(place, ticket);
                 return Ok(state);
             }
@@ -111,8 +121,16 @@ impl<T> Pool<T> {
     }
 
     fn is_next(&self, place: &Place<T>, ticket: Ticket) -> bool {
-        let is_allowed = ticket.0 == Length::Short || place.long < self.most_long;
-        is_allowed && !place.free.is_empty() && place.waiting.first() == Some(&ticket)
+        let of_long = self.long_ones_turn(place);
+        let first = place.waiting.first().copied().filter(|(length, _)| *length == Length::Short);
+        let next = if place.passed < MOST_PASSED { first.or(of_long) } else { of_long.or(first) };
+        !place.free.is_empty() && next == Some(ticket)
+    }
+
+    /// The long sound that waits longest, if it may go.
+    fn long_ones_turn(&self, place: &Place<T>) -> Option<Ticket> {
+        let longest = place.waiting.range((Length::Long, 0)..).next().copied();
+        longest.filter(|_| place.long < self.most_long)
     }
 
     fn give_back(&self, length: Length, state: T) {
@@ -187,6 +205,32 @@ mod tests {
         assert!(long.recv_timeout(NEVER).is_err());
         later.store(true, Ordering::Relaxed);
         long.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn a_long_sound_goes_on_however_many_short_ones_come() {
+        let pool = Arc::new(Pool::new(vec![1]));
+        let now = Arc::new(AtomicBool::new(false));
+        hold(&pool, Length::Short, &now).recv_timeout(SOON).unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut line = Vec::new();
+        for number in 0..=20 {
+            let length = if number == 0 { Length::Long } else { Length::Short };
+            let (theirs, order) = (pool.clone(), order.clone());
+            line.push(thread::spawn(move || {
+                theirs.with(length, &|| false, |_| {
+                    order.lock().unwrap().push(length);
+                    Ok(())
+                })
+            }));
+            while pool.lock().waiting.len() < line.len() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        now.store(true, Ordering::Relaxed);
+        line.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        let order = order.lock().unwrap();
+        assert_eq!(order.iter().position(|length| *length == Length::Long), Some(MOST_PASSED), "{order:?}");
     }
 
     #[test]

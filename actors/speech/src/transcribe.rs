@@ -26,6 +26,8 @@ pub(crate) struct Task<'a> {
     pub(crate) cores: &'a Cores,
     /// Says whether to end.
     pub(crate) is_due: IsDue<'a>,
+    /// True if others go first, however short it is.
+    pub(crate) is_patient: bool,
 }
 
 /// What was said.
@@ -54,7 +56,7 @@ impl Transcript {
 /// Transcribes; `emit` is called with each segment as soon as its piece is heard.
 pub(crate) fn transcribe(task: &Task<'_>, emit: &mut dyn FnMut(&Segment)) -> Result<Transcript, Stop> {
     let samples = task.sound.samples();
-    let length = if samples.len() > WINDOW { Length::Long } else { Length::Short };
+    let length = if task.is_patient || samples.len() > WINDOW { Length::Long } else { Length::Short };
     let mut transcript = Transcript { language: task.wish.language, ..Transcript::default() };
     let mut next = 0;
     while let Some(piece) = piece_from(samples, next) {

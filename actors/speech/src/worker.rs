@@ -34,7 +34,7 @@ struct Order {
 /// Where its sound is.
 enum Sound {
     /// Here; segments are sent as they are ready if `is_stream`.
-    Whole { sound: Condensed, is_stream: bool },
+    Whole { sound: Condensed, is_stream: bool, is_patient: bool },
     /// It is to come.
     Live(LiveSound),
 }
@@ -52,9 +52,9 @@ impl Worker {
             Err(stop) => return end(job, stop),
         };
         let outcome = match &order.sound {
-            Sound::Whole { sound, is_stream } => {
+            Sound::Whole { sound, is_stream, is_patient } => {
                 self.desk.put(job);
-                self.transcribe(sound, order.wish, *is_stream, &interrupt)
+                self.transcribe(sound, order.wish, *is_stream, *is_patient, &interrupt)
             }
             Sound::Live(live) => self.follow(job, live, order.wish, &interrupt),
         };
@@ -64,7 +64,7 @@ impl Worker {
             Ok((transcript, length)) => {
                 let language = transcript.language.or(self.shared.languages.only()).unwrap_or("en");
                 let text = transcript.text.trim().to_owned();
-                let queued_ms = milliseconds(job.queued());
+                let queued_ms = job.queued_ms();
                 job.answer(&TranscribeReply {
                     text: order.format.render(text, &transcript.segments),
                     language: language.to_owned(),
@@ -97,7 +97,7 @@ impl Worker {
                 } else {
                     Condensed::whole(samples)
                 };
-                Sound::Whole { sound, is_stream: request.stream }
+                Sound::Whole { sound, is_stream: request.stream, is_patient: job.is_patient() }
             }
         };
         Ok(Order { wish, format: request.format, sound })
@@ -108,6 +108,7 @@ impl Worker {
         sound: &Condensed,
         wish: Wish,
         is_stream: bool,
+        is_patient: bool,
         interrupt: &Interrupt,
     ) -> Result<(Transcript, Duration), Stop> {
         let task = Task {
@@ -117,6 +118,7 @@ impl Worker {
             pool: &self.shared.pool,
             cores: &self.shared.cores,
             is_due: &|| interrupt.is_due(),
+            is_patient,
         };
         let transcript = transcribe(&task, &mut |segment| {
             if is_stream {
@@ -153,6 +155,8 @@ impl Worker {
     fn note_rate(&self, transcript: &Transcript) {
         let rate = transcript.tokens as f32 / transcript.took.as_secs_f32().max(f32::EPSILON);
         self.shared.tokens_per_second.store(rate.to_bits(), Ordering::Relaxed);
+        self.shared.tokens.fetch_add(transcript.tokens as u64, Ordering::Relaxed);
+        self.shared.waker.wake();
     }
 }
 

@@ -36,7 +36,7 @@ fn answer(setup: &Setup, job: &mut Job) -> Result<SplitReply, Stop> {
         }
         Ok(())
     })?;
-    Ok(SplitReply { pictures, sounds, queued_ms: job.queued().as_micros() as f64 / 1000.0, ..reply })
+    Ok(SplitReply { pictures, sounds, queued_ms: job.queued_ms(), ..reply })
 }
 
 /// Puts what came of a film where others find it.

@@ -53,6 +53,6 @@ impl Worker {
             let bytes = job.media(media, &what)?;
             self.eyes.look(&bytes, &what, &mut sight, &stop)?;
         }
-        Ok(SeeReply { results: self.eyes.finish(sight, &stop)? })
+        Ok(SeeReply { results: self.eyes.finish(sight, &stop)?, queued_ms: job.queued_ms() })
     }
 }

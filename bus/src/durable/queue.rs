@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, AckKind, stream};
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use megabrain_schemas::{Fault, FaultKind};
 
 use super::{Keeping, not_kept, open};
@@ -74,6 +74,24 @@ impl Queue {
             }
             Err(error) => Err(not_kept(&error)),
         }
+    }
+
+    /// Tasks that are not done yet.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub async fn left(&self) -> Result<u64, Fault> {
+        let info = self.stream.get_info().await.map_err(|error| not_kept(&error))?;
+        Ok(info.state.messages)
+    }
+
+    /// The subjects that there are workers for.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub async fn worked_on(&self) -> Result<Vec<String>, Fault> {
+        let workers = self.stream.consumers().map_ok(|info| info.config.filter_subject);
+        workers.try_collect().await.map_err(|error| not_kept(&error))
     }
 
     /// Works on the tasks of one subject, together with all workers of the same name. A task that its worker says nothing

@@ -54,8 +54,8 @@ impl Records {
         Ok(Some((value, entry.revision)))
     }
 
-    /// True once there would be too little room left if every record grew by so many bytes: a full bucket takes no
-    /// change that makes a record longer.
+    /// True once there would be too little room left if all records together grew by so many bytes: a full bucket takes
+    /// no change that makes a record longer.
     ///
     /// # Errors
     /// `unavailable` if the bus is away.
@@ -63,7 +63,7 @@ impl Records {
         // The bucket's own `status` is of when it was opened.
         let info = self.0.stream.get_info().await.map_err(|error| not_kept(&error))?;
         let room = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
-        Ok(info.state.bytes.saturating_add(growth.saturating_mul(info.state.messages + 1)) > room)
+        Ok(info.state.bytes.saturating_add(growth) > room)
     }
 
     /// Removes a record.

@@ -353,7 +353,7 @@ fn seeing() -> Made<Vec<MessageType>> {
         MessageType::new::<SeeReply>("see_reply", Part::Reply)?.stamped(
             "",
             &end_of("vision"),
-            &SeeReply { results: vec![seen] },
+            &SeeReply { results: vec![seen], queued_ms: 1.5 },
         )?,
         MessageType::new::<SplitRequest>("split_request", Part::Request)?.plain(
             "",
@@ -439,7 +439,11 @@ fn telling() -> Made<Vec<MessageType>> {
         in_flight: 8,
         finished: 1234,
         faults: 1,
+        last_fault: Some(FaultKind::DeadlineExceeded),
         tokens_per_second: 412.5,
+        prompt_tokens: 481_300,
+        completion_tokens: 96_250,
+        took_ms: 233_341.7,
         memory_bytes: 1_503_238_553,
         device_memory_bytes: Some(9_663_676_416),
         threads: 4,

@@ -11,6 +11,8 @@ use megabrain_bus::{Bus, Call, Frame, FrameStream, Target};
 use megabrain_node::pull::{Options, Puller, Reporter, Source, cache_dir};
 use megabrain_schemas::{AudioFormat, LiveSound, Media, SpeakRequest, TranscribeRequest};
 use megabrain_tests::{Brain, name, words, wrong};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -86,6 +88,26 @@ struct Ground {
     spoken: Vec<Vec<i16>>,
 }
 
+/// Minutes of sound, and the words in them.
+#[derive(Default)]
+struct LongSound {
+    samples: Vec<i16>,
+    said: Vec<String>,
+}
+
+impl LongSound {
+    fn say(&mut self, sentence: &str, samples: &[i16]) {
+        self.samples.extend(samples);
+        self.said.extend(words(sentence));
+    }
+
+    /// Silence as a room has it: noise of -66 dB.
+    fn be_silent(&mut self, samples: usize) {
+        let mut random = StdRng::seed_from_u64(self.samples.len() as u64);
+        self.samples.extend((0..samples).map(|_| random.random_range(-16..=16)));
+    }
+}
+
 /// Measures in turns with Python, to which whisper.cpp belongs as it is installed.
 pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let rounds = if quick { 1 } else { 3 };
@@ -104,8 +126,9 @@ pub(crate) async fn measure(quick: bool, report: &mut Report) -> anyhow::Result<
         ground.spoken.push(samples);
     }
     ground.misheard(report).await?;
-    ground.speed("whisper: ten minutes, against whisper.cpp", 1.0, &ground.ten_minutes(), rounds, report).await?;
-    ground.speed("whisper: the same, half of it silence", 1.5, &ground.half_silent(), rounds, report).await?;
+    let (ten_minutes, half_silent) = (ground.ten_minutes(), ground.half_silent());
+    ground.speed("whisper: ten minutes, against whisper.cpp", 1.0, &ten_minutes, rounds, report).await?;
+    ground.speed("whisper: the same, half of it silence", 1.5, &half_silent, rounds, report).await?;
     ground.beside(if quick { 3 } else { 10 }, report).await?;
     ground.live(if quick { 2 } else { 5 }, report).await?;
     brain.stop();
@@ -131,25 +154,30 @@ impl Ground {
     }
 
     /// All sentences with a breath between them, again and again.
-    fn ten_minutes(&self) -> Vec<i16> {
-        let breath = vec![0; RATE as usize / 3];
-        let spoken = self.spoken.iter().cycle().flat_map(|sentence| [&sentence[..], &breath[..]]);
-        spoken.flatten().copied().take(LONG).collect()
+    fn ten_minutes(&self) -> LongSound {
+        let mut sound = LongSound::default();
+        for (sentence, samples) in SENTENCES.iter().zip(&self.spoken).cycle() {
+            if sound.samples.len() >= LONG {
+                break;
+            }
+            sound.say(sentence, samples);
+            sound.be_silent(RATE as usize / 3);
+        }
+        sound
     }
 
     /// Four sentences, then silence as long as they are.
-    fn half_silent(&self) -> Vec<i16> {
-        let mut samples = Vec::with_capacity(LONG);
-        for four in self.spoken.chunks(4).cycle() {
-            let begin = samples.len();
-            four.iter().for_each(|sentence| samples.extend(sentence));
-            samples.resize(2 * samples.len() - begin, 0);
-            if samples.len() >= LONG {
+    fn half_silent(&self) -> LongSound {
+        let mut sound = LongSound::default();
+        for (sentences, spoken) in SENTENCES.chunks(4).zip(self.spoken.chunks(4)).cycle() {
+            if sound.samples.len() >= LONG {
                 break;
             }
+            let begin = sound.samples.len();
+            sentences.iter().zip(spoken).for_each(|(sentence, samples)| sound.say(sentence, samples));
+            sound.be_silent(sound.samples.len() - begin);
         }
-        samples.truncate(LONG);
-        samples
+        sound
     }
 
     async fn misheard(&self, report: &mut Report) -> anyhow::Result<()> {
@@ -171,17 +199,33 @@ impl Ground {
         &self,
         what: &str,
         least: f64,
-        samples: &[i16],
+        sound: &LongSound,
         rounds: usize,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let sound = Media::by_reference(None, self.bus.blob_store().await?.put(&wav(samples)?).await?);
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let LongSound { samples, said } = sound;
+        let media = Media::by_reference(None, self.bus.blob_store().await?.put(&wav(samples)?).await?);
+        let (mut ours, mut bare, mut misheard) = (Vec::new(), Vec::new(), [0, 0]);
         for _ in 0..rounds {
-            bare.push(self.python(&[samples]).await?.seconds.concat().iter().sum());
-            ours.push(self.hear(sound.clone()).await?.1);
+            let Bare { seconds, texts } = self.python(&[samples]).await?;
+            bare.push(seconds.concat().iter().sum());
+            let (text, took) = self.hear(media.clone()).await?;
+            ours.push(took);
+            misheard = [wrong(said, &words(&text)), wrong(said, &words(&texts.concat()))];
         }
-        let from = format!("{:.2} against {:.2} s", median(ours.clone()), median(bare.clone()));
+        let [wrong, theirs] = misheard;
+        // Whoever leaves words out is quick.
+        ensure!(
+            wrong <= theirs + said.len() / 50,
+            "{wrong} of {} words are wrong, of whisper.cpp {theirs}",
+            said.len()
+        );
+        let from = format!(
+            "{:.2} against {:.2} s; {wrong} against {theirs} of {} words wrong",
+            median(ours.clone()),
+            median(bare.clone()),
+            said.len()
+        );
         // Speeds: the inverse of times.
         report.row(what, Bound::AtLeast(least), median_ratio(&bare, &ours), "×", &from);
         Ok(())
@@ -190,7 +234,8 @@ impl Ground {
     /// A sentence while ten minutes are heard, against alone.
     async fn beside(&self, times: usize, report: &mut Report) -> anyhow::Result<()> {
         let clip = inline(self.spoken.first().context("a sentence")?)?;
-        let long = Media::by_reference(None, self.bus.blob_store().await?.put(&wav(&self.ten_minutes())?).await?);
+        let long =
+            Media::by_reference(None, self.bus.blob_store().await?.put(&wav(&self.ten_minutes().samples)?).await?);
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
         for _ in 0..times {
             alone.push(self.hear(clip.clone()).await?.1);

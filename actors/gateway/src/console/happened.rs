@@ -1,6 +1,6 @@
 //! What is worth a word in the life of a brain? What changed between two looks at an instance.
 
-use megabrain_schemas::{ModelState, Name, Presence};
+use megabrain_schemas::{FaultKind, ModelState, Name, Presence};
 use serde::Serialize;
 
 /// Something that happened.
@@ -19,6 +19,9 @@ pub(super) struct Happened {
     /// Why, where something is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// Of what kind the last fault was, where that happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<FaultKind>,
     /// Until it is tried again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after_ms: Option<u64>,
@@ -58,8 +61,8 @@ pub(super) enum What {
 impl Happened {
     /// Happens now.
     pub(super) fn now(what: What) -> Self {
-        let (who, instance, reason, retry_after_ms, count) = Default::default();
-        Self { at_ms: now_ms(), what, who, instance, reason, retry_after_ms, count }
+        let (who, instance, reason, fault, retry_after_ms, count) = Default::default();
+        Self { at_ms: now_ms(), what, who, instance, reason, fault, retry_after_ms, count }
     }
 
     pub(super) fn to(self, who: &Name) -> Self {
@@ -82,7 +85,7 @@ pub(super) fn between(before: Option<&Presence>, now: &Presence) -> Vec<Happened
     let mut happened = Vec::new();
     if before.pid == now.pid && now.faults > before.faults {
         let count = Some(now.faults - before.faults);
-        happened.push(Happened { count, ..Happened::to_instance(What::Faults, now) });
+        happened.push(Happened { count, fault: now.last_fault, ..Happened::to_instance(What::Faults, now) });
     }
     // An instance that dies again before it was seen to start is down anew.
     if before.state != now.state || (before.restarts != now.restarts && now.state == ModelState::Backoff) {
@@ -148,8 +151,9 @@ mod tests {
     #[test]
     fn faults_are_counted_within_one_process() {
         let ready = presence(ModelState::Ready, 0);
-        let faulty = Presence { faults: 2, ..ready.clone() };
-        assert_eq!(between(Some(&ready), &faulty)[0].count, Some(2));
+        let faulty = Presence { faults: 2, last_fault: Some(FaultKind::Overloaded), ..ready.clone() };
+        let told = &between(Some(&ready), &faulty)[0];
+        assert_eq!((told.count, told.fault), (Some(2), Some(FaultKind::Overloaded)));
         let another = Presence { faults: 5, pid: 8, ..ready };
         assert_eq!(whats(Some(&faulty), &another), []);
     }

@@ -53,7 +53,7 @@ impl Callbacks {
     /// # Errors
     /// `unavailable` if the bus is away.
     pub(super) async fn worker(keep: &Keep) -> Result<QueueWorker, Fault> {
-        keep.queue.worker("callback", &subject::job_callback("*"), PATIENCE).await
+        keep.callbacks.worker("callback", &subject::job_callback("*"), PATIENCE).await
     }
 
     pub(super) async fn work(self, worker: QueueWorker) {
@@ -115,11 +115,11 @@ impl Callbacks {
 
     /// The job with its answer; without, if that is larger than it may be or kept no longer.
     async fn body(&self, id: &Name, record: &Record) -> Result<Vec<u8>, Fault> {
-        let result = match self.keep.answer(id, record).await {
-            Err(fault) if fault.kind.is_retryable() => return Err(fault),
-            answer => answer.unwrap_or_default(),
+        let told = match self.keep.told(id, record).await {
+            Err(fault) if !fault.kind.is_retryable() => record.public(id, None),
+            told => told?,
         };
-        Codec::Json.encode(&record.public(id, result))
+        Codec::Json.encode(&told)
     }
 }
 

@@ -11,8 +11,8 @@ use serde::Deserialize;
 pub struct JobsConfig {
     /// False: no jobs. Default true.
     pub enabled: bool,
-    /// Jobs at the same time, whichever model they are for; the others wait. Default 64: as many as a model
-    /// lets wait.
+    /// Jobs of one key for one model at the same time; the others wait in their line, and keep no other line waiting.
+    /// Default 64: as many as a model lets wait.
     pub concurrent: usize,
     /// Time for one attempt at a job that names none. Default 1 hour.
     #[serde(with = "humantime_serde")]

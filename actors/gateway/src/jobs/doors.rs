@@ -12,7 +12,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::keep::{Claim, Keep};
-use super::order::{JobCall, Order};
+use super::line::Line;
+use super::order::{JobCall, Order, needs};
 use super::record::Record;
 use crate::access::{Owner, Scope};
 use crate::body;
@@ -39,12 +40,13 @@ pub(crate) async fn submit(
     check_callback(&doors, call.callback_url.as_deref()).await?;
     let keep = doors.jobs.keep().await?;
     let id = match own_key(&headers)? {
-        Some(key) => claimed(keep, &owner, key, &call).await?,
+        Some(key) => claimed(&doors, keep, &owner, key, &call).await?,
         None => {
-            keep.check_room().await?;
+            check_new(&doors, keep, &call).await?;
             new_id()
         }
     };
+    let line = Line::of(owner.0.as_ref(), &call.capability, call.model.as_ref());
     let fresh = Record::new(owner.0, call.capability.clone(), call.model.clone(), call.callback_url.clone());
     let order = Order {
         id: id.clone(),
@@ -59,7 +61,8 @@ pub(crate) async fn submit(
     keep.create(&id, &fresh).await?;
     let mut record = keep.get(&id).await?.unwrap_or(fresh);
     if !record.accepted {
-        if let Err(fault) = keep.queue.put(subject::job_task(&id), id.as_str(), task).await {
+        doors.jobs.open(keep, &line).await?;
+        if let Err(fault) = keep.queue.put(subject::job_task(&id, &line), id.as_str(), task).await {
             // Of any other fault it is not known whether the task is in the queue.
             if fault.kind == FaultKind::Overloaded {
                 keep.forget(&id).await;
@@ -88,8 +91,7 @@ pub(crate) async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let keep = doors.jobs.keep().await?;
     let (id, record) = find(keep, &owner, &id).await?;
-    let result = keep.answer(&id, &record).await?;
-    Ok(Json(record.public(&id, result)))
+    Ok(Json(keep.told(&id, &record).await?))
 }
 
 /// `DELETE /v1/jobs/{id}`: cancels a job that has not ended, and says how it is then.
@@ -126,14 +128,14 @@ pub(super) async fn find(keep: &Keep, owner: &Owner, id: &str) -> Result<(Name, 
 }
 
 /// The job that the client's own key stands for: a new one, or the one that it has made before.
-async fn claimed(keep: &Keep, owner: &Owner, key: &str, call: &JobCall) -> Result<Name, ApiError> {
+async fn claimed(doors: &Doors, keep: &Keep, owner: &Owner, key: &str, call: &JobCall) -> Result<Name, ApiError> {
     let owner = owner.0.as_ref().map_or("", Name::as_str);
     let place = format!("key.{:x}", Sha256::digest(format!("{owner}\n{key}")));
     let claim = Claim { id: new_id(), fingerprint: call.fingerprint() };
     let found = match keep.claimed(&place).await? {
         Some(found) => found,
         None => {
-            keep.check_room().await?;
+            check_new(doors, keep, call).await?;
             keep.claim(&place, claim.clone()).await?
         }
     };
@@ -149,6 +151,25 @@ fn own_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY);
     let wrong = || ApiError::invalid(format!("header {IDEMPOTENCY_KEY}: 1 to {LONGEST_KEY} printable characters"));
     key.map(Some).ok_or_else(wrong)
+}
+
+/// Whether a job that is new can be taken: there is room, and who could do it some day. One that nobody could ever do
+/// would wait for them until it is given up.
+async fn check_new(doors: &Doors, keep: &Keep, call: &JobCall) -> Result<(), ApiError> {
+    for (capability, model) in needs(&call.capability, call.model.as_ref(), &call.body) {
+        if doors.present.may_serve(&capability, model.as_ref()) {
+            continue;
+        }
+        return Err(match model {
+            Some(model) => ApiError::no_model(model.as_str()),
+            None => {
+                let message =
+                    format!("no model of this brain serves {capability}: `megabrain models` lists what they do");
+                ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).about("capability")
+            }
+        });
+    }
+    Ok(keep.check_room().await?)
 }
 
 async fn check_callback(doors: &Doors, url: Option<&str>) -> Result<(), ApiError> {

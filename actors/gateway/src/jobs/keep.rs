@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::JobsConfig;
+use super::counted::Counted;
+use super::line::Line;
 use super::record::{Record, Told};
 use super::whole::whole;
 
-/// Tasks: jobs to be done, and callbacks to be made.
+/// Jobs to be done.
 const QUEUE: &str = "mb_job_queue";
+/// Callbacks to be made. A full queue takes no more jobs, and each that ends may still be told.
+const CALLBACKS: &str = "mb_job_callbacks";
 /// What is true of each job.
 const RECORDS: &str = "mb_jobs";
 /// What was said in each job, and how its status changed.
@@ -29,8 +33,10 @@ const LARGE: usize = 64 * 1024;
 pub(super) struct Keep {
     bus: Bus,
     pub(super) queue: Queue,
+    pub(super) callbacks: Queue,
     pub(super) records: Records,
     pub(super) journal: Journal,
+    counted: Counted,
 }
 
 /// Which job a client's own key stands for.
@@ -41,14 +47,16 @@ pub(super) struct Claim {
 }
 
 impl Keep {
-    pub(super) async fn open(bus: &Bus, config: &JobsConfig) -> Result<Self, Fault> {
+    pub(super) async fn open(bus: &Bus, config: &JobsConfig, counted: Counted) -> Result<Self, Fault> {
         let keeping = Keeping { life: config.keep, max_bytes: config.max_bytes.as_u64() };
         let records = Keeping { max_bytes: keeping.max_bytes / RECORDS_PART, ..keeping };
         Ok(Self {
             bus: bus.clone(),
-            queue: bus.queue(QUEUE, &[&subject::job_task("*"), &subject::job_callback("*")], keeping).await?,
+            queue: bus.queue(QUEUE, &[&subject::job_task("*", ">")], keeping).await?,
+            callbacks: bus.queue(CALLBACKS, &[&subject::job_callback("*")], keeping).await?,
             records: bus.records(RECORDS, records).await?,
             journal: bus.journal(JOURNAL, &[&subject::job_frames("*"), &subject::job_status("*")], keeping).await?,
+            counted,
         })
     }
 
@@ -61,7 +69,8 @@ impl Keep {
     /// # Errors
     /// `overloaded` if as many jobs are kept as there is room for, `unavailable` if the bus is away.
     pub(super) async fn check_room(&self) -> Result<(), Fault> {
-        if self.records.is_full(GROWTH).await? {
+        let (jobs, callbacks) = self.waiting().await?;
+        if self.records.is_full(GROWTH * (jobs + callbacks + 1)).await? {
             let message = "as many jobs are kept as there is room for: [gateway.jobs] has `max_bytes` and `keep`";
             return Err(Fault::new(FaultKind::Overloaded, message).retry_after(30_000));
         }
@@ -86,9 +95,34 @@ impl Keep {
     pub(super) async fn change(
         &self,
         id: &Name,
-        change: impl FnMut(&Record) -> Option<Record>,
+        mut change: impl FnMut(&Record) -> Option<Record>,
     ) -> Result<(Record, bool), Fault> {
-        self.records.change(&key(id), change).await
+        let mut before = None;
+        let noted = |record: &Record| {
+            before = Some(record.clone());
+            change(record)
+        };
+        let (after, is_changed) = self.records.change(&key(id), noted).await?;
+        if let Some(before) = before.filter(|_| is_changed) {
+            self.counted.changed(&before, &after);
+        }
+        Ok((after, is_changed))
+    }
+
+    /// Every line that somebody has opened.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn lines(&self) -> Result<Vec<Line>, Fault> {
+        Ok(self.queue.worked_on().await?.iter().filter_map(|tasks| Line::of_tasks(tasks)).collect())
+    }
+
+    /// Jobs and callbacks that are not done.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn waiting(&self) -> Result<(u64, u64), Fault> {
+        tokio::try_join!(self.queue.left(), self.callbacks.left())
     }
 
     /// Tells the status of a job to whoever follows it.
@@ -108,7 +142,7 @@ impl Keep {
         let pending = record.callback.as_ref().is_some_and(|callback| callback.status == Told::Pending);
         if pending {
             let task = id.as_str().to_owned().into();
-            self.queue.put(subject::job_callback(id), &format!("{id}.callback"), task).await?;
+            self.callbacks.put(subject::job_callback(id), &format!("{id}.callback"), task).await?;
         }
         Ok(())
     }
@@ -131,6 +165,22 @@ impl Keep {
         };
         let answer = read.map_err(|error| unreadable(&error))?;
         whole(&self.journal, id, record, seq, answer).await.map(Some)
+    }
+
+    /// A job as its owner sees it, with its answer. Of one that is kept no longer it is said that it is.
+    ///
+    /// # Errors
+    /// `unavailable` if the bus is away.
+    pub(super) async fn told(&self, id: &Name, record: &Record) -> Result<Value, Fault> {
+        let (result, is_gone) = match self.answer(id, record).await {
+            Err(fault) if fault.kind == FaultKind::NotFound => (None, true),
+            answer => (answer?, false),
+        };
+        let mut told = record.public(id, result);
+        if let (true, Some(fields)) = (is_gone, told.as_object_mut()) {
+            fields.insert("result_expired".into(), true.into());
+        }
+        Ok(told)
     }
 
     /// The job that a client's own key stands for, if it came before.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use megabrain_schemas::{Capability, Codec, Fault, Name, subject};
+use megabrain_schemas::{Capability, ChatRequest, Codec, Fault, Name, subject};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -32,6 +32,24 @@ pub(super) struct Order {
     /// Time for one attempt.
     pub(super) deadline_ms: u64,
     pub(super) traceparent: Option<String>,
+}
+
+/// Who is needed to do it: whoever does this, this model, or for a question the models that are to answer.
+pub(super) fn needs(
+    capability: &Capability,
+    model: Option<&Name>,
+    body: &Map<String, Value>,
+) -> Vec<(Capability, Option<Name>)> {
+    if subject::capability(capability) != subject::ASK {
+        return vec![(capability.clone(), model.cloned())];
+    }
+    let chat = Capability::of::<ChatRequest>();
+    let models = body.get("models").and_then(Value::as_array).into_iter().flatten();
+    models
+        .filter_map(Value::as_str)
+        .filter_map(|name| Name::new(name).ok())
+        .map(|name| (chat.clone(), Some(name)))
+        .collect()
 }
 
 impl JobCall {

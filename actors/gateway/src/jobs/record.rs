@@ -21,6 +21,17 @@ impl Status {
     pub(super) fn is_end(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
+
+    /// As it is written.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Who is to be told, and whether that was done.

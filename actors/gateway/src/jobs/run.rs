@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use megabrain_bus::{Bus, Follower, Journal, JournalEntry, Link, Meta, QueueWorker, Task};
-use megabrain_schemas::{Codec, Fault, FaultKind, Name, Stamp, subject};
+use megabrain_schemas::{Capability, Codec, Fault, FaultKind, Name, Stamp, subject};
 use tokio::time::Instant;
 
 use super::keep::Keep;
-use super::order::Order;
+use super::line::Line;
+use super::order::{Order, needs};
 use super::record::{End, Record, Status, now};
-use super::{JobsConfig, crew};
+use super::{AGAIN, JobsConfig, crew};
+use crate::present::Present;
 
 /// A worker that says nothing for so long is taken for dead, and its job goes to another.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,22 +39,31 @@ pub(super) struct Runner {
     bus: Bus,
     config: JobsConfig,
     keep: Keep,
+    present: Present,
 }
 
 impl Runner {
-    pub(super) fn new(bus: Bus, config: JobsConfig, keep: Keep) -> Self {
-        Self { bus, config, keep }
+    pub(super) fn new(bus: Bus, config: JobsConfig, keep: Keep, present: Present) -> Self {
+        Self { bus, config, keep, present }
     }
 
-    /// Takes jobs out of the queue.
+    /// Takes jobs out of a line. Once there is one to do so, every node finds the line.
     ///
     /// # Errors
     /// `unavailable` if the bus is away.
-    pub(super) async fn worker(keep: &Keep) -> Result<QueueWorker, Fault> {
-        keep.queue.worker("run", &subject::job_task("*"), PATIENCE).await
+    pub(super) async fn worker(keep: &Keep, line: &Line) -> Result<QueueWorker, Fault> {
+        keep.queue.worker(&line.worker(), &line.tasks(), PATIENCE).await
     }
 
-    pub(super) async fn work(self, worker: QueueWorker) {
+    /// Works on the jobs of a line.
+    pub(super) async fn work(self, line: Line) {
+        let worker = loop {
+            match Self::worker(&self.keep, &line).await {
+                Ok(worker) => break worker,
+                Err(fault) => tracing::debug!(%fault, %line, "nobody takes its jobs yet"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
         let at_once = self.config.concurrent;
         crew::work(worker, at_once, |task| self.clone().take(task)).await;
     }
@@ -90,10 +101,11 @@ impl Runner {
         if record.status.is_end() {
             return self.follow_up(id, &record).await;
         }
+        let doing = Doing { id, needs: needs(&record.capability, record.model.as_ref(), &order.body), task };
         if let (Status::Running, Some(work)) = (record.status, &record.work) {
             // One that was answered is not done again because the answer could not be read in time: the task comes again.
             if let Some(answer) = self.search(id, work).look().await? {
-                return self.conclude(id, work, &answer, task).await;
+                return self.conclude(&doing, work, &answer).await;
             }
             // Whoever worked on it may do so still, for nobody.
             self.bus.cancel(work);
@@ -109,8 +121,8 @@ impl Runner {
             return self.end(id, &work, &End::Failed(Fault::new(FaultKind::WorkerLost, message))).await;
         }
         match self.attempt(order, &work, task).await? {
-            Attempt::Answered(answer) => self.conclude(id, &work, &answer, task).await,
-            Attempt::Failed(fault) => self.fail(id, &work, fault, task).await,
+            Attempt::Answered(answer) => self.conclude(&doing, &work, &answer).await,
+            Attempt::Failed(fault) => self.fail(&doing, &work, fault).await,
             Attempt::Interrupted => {
                 self.bus.cancel(&work);
                 Ok(Then::Again(FIRST_DELAY))
@@ -181,17 +193,17 @@ impl Runner {
         Search { journal, work, others: journal.follow(&frames, 0), frames }
     }
 
-    async fn conclude(&self, id: &Name, work: &Name, answer: &JournalEntry, task: &Task) -> Result<Then, Fault> {
+    async fn conclude(&self, doing: &Doing<'_>, work: &Name, answer: &JournalEntry) -> Result<Then, Fault> {
         match answer.fault() {
-            None => self.end(id, work, &End::Answered(answer.seq)).await,
-            Some(fault) => self.fail(id, work, fault, task).await,
+            None => self.end(doing.id, work, &End::Answered(answer.seq)).await,
+            Some(fault) => self.fail(doing, work, fault).await,
         }
     }
 
     /// What may pass is tried again; what does not is the end.
-    async fn fail(&self, id: &Name, work: &Name, fault: Fault, task: &Task) -> Result<Then, Fault> {
-        let may_pass = matches!(fault.kind, FaultKind::Overloaded | FaultKind::Unavailable | FaultKind::WorkerLost);
-        if !may_pass {
+    async fn fail(&self, doing: &Doing<'_>, work: &Name, fault: Fault) -> Result<Then, Fault> {
+        let Doing { id, task, .. } = doing;
+        if !self.may_pass(doing, &fault) {
             return self.end(id, work, &End::Failed(fault)).await;
         }
         let is_given_up = |record: &Record| {
@@ -211,6 +223,19 @@ impl Runner {
         Ok(Then::Again(delay(task.deliveries()).max(told.min(LONGEST_DELAY))))
     }
 
+    /// True if the same work may come to a better end another time.
+    fn may_pass(&self, doing: &Doing<'_>, fault: &Fault) -> bool {
+        match fault.kind {
+            FaultKind::Overloaded | FaultKind::Unavailable | FaultKind::WorkerLost => true,
+            // Who is needed may not be there yet, or not any more: a machine may be off at night. If they are there, they
+            // have said that something else is missing.
+            FaultKind::NotFound => {
+                doing.needs.iter().any(|(capability, model)| !self.present.serves(capability, model.as_ref()))
+            }
+            _ => false,
+        }
+    }
+
     async fn end(&self, id: &Name, work: &Name, end: &End) -> Result<Then, Fault> {
         let (record, _) = self.keep.change(id, |record| record.ended(work, end)).await?;
         self.follow_up(id, &record).await
@@ -224,6 +249,14 @@ impl Runner {
         self.keep.follow_up(id, record).await?;
         Ok(Then::Done)
     }
+}
+
+/// A job that was taken out of its line.
+struct Doing<'a> {
+    id: &'a Name,
+    /// Who is needed to do it.
+    needs: Vec<(Capability, Option<Name>)>,
+    task: &'a Task,
 }
 
 /// What is to become of a task.

@@ -61,6 +61,11 @@ impl HearCall {
         if form.text("chunking_strategy").is_some_and(|text| text != "auto") {
             return Err(unknown("chunking_strategy", "`chunking_strategy`: this brain knows auto only"));
         }
+        if stream && !matches!(written, Written::Json | Written::Text) {
+            let message =
+                "`response_format`: a stream gives text as it comes; ask for json or text, or leave out `stream`";
+            return Err(ApiError::parameter("response_format", message));
+        }
         form.finish()?;
         let format = match written {
             Written::Srt => TextFormat::Srt,

@@ -29,7 +29,7 @@ pub(crate) fn submit() -> Operation {
         .takes_json(&body(&["capability", "body"], &[own]), &example)
         .takes(key)
         .asks_a_model()
-        .refuses(&[409])
+        .refuses(&[404, 409])
         .answers_with(202, "It is kept, and will be done.", "application/json", &reference("Job"), &location)
 }
 
@@ -91,6 +91,7 @@ pub(super) fn job_schema() -> Value {
             "attempts": count,
             "callback": callback,
             "result": { "description": "What the bus answered." },
+            "result_expired": { "const": true, "description": "It was answered; of the answers kept, the oldest made room for newer ones." },
             "error": reference("Fault"),
         }),
     )

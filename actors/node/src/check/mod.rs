@@ -4,6 +4,7 @@ mod actor;
 mod balance;
 mod bus;
 mod cards;
+mod doors;
 mod machine;
 mod need;
 mod report;
@@ -57,6 +58,7 @@ pub async fn run(args: &PlanArgs, globals: &Globals) -> anyhow::Result<ExitCode>
     }
     let mut balance = Balance::of(&needs, &machine, bus.server.to_fetch);
     balance.missing.extend(bus.missing);
+    balance.missing.extend(doors::missing(&brain));
     let report = Report::new(&brain, &machine, &needs, balance);
     if globals.json {
         output::line(serde_json::to_string(&report)?)?;

@@ -23,7 +23,7 @@ pub(crate) fn print(reply: &AskReply, titles: &[String], answers_shown: bool) ->
     if reply.answers.is_empty() && reply.evidence.is_empty() {
         output::line(format!("{}\n", format::harmless(&reply.text)))?;
     }
-    let evidence = evidence_table(&reply.evidence, titles);
+    let evidence = evidence_table(&reply.evidence, &reply.left_out, titles);
     if !evidence.is_empty() {
         output::line(format!("{}{}\n", if answers_shown { "\n" } else { "" }, evidence.render(width)))?;
     } else if answers_shown {
@@ -52,9 +52,11 @@ fn answer_block(answer: &Answer, width: Option<usize>) -> String {
     block
 }
 
-fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
-    let mut table = Table::new(&["attachment", "time", "modality", "model", "#confidence", "leg", "evidence"]);
-    for item in evidence {
+/// What was found; `left_out` are the numbers of what the model had no room for.
+fn evidence_table(evidence: &[Evidence], left_out: &[usize], titles: &[String]) -> Table {
+    let columns = ["attachment", "time", "modality", "model", "#confidence", "leg", "model read it", "evidence"];
+    let mut table = Table::new(&columns);
+    for (number, item) in evidence.iter().enumerate() {
         let title = titles.get(item.attachment).cloned().unwrap_or_else(|| item.attachment.to_string());
         let modality = match item.modality {
             Modality::Audio => "audio",
@@ -68,6 +70,7 @@ fn evidence_table(evidence: &[Evidence], titles: &[String]) -> Table {
             item.model.to_string(),
             item.confidence.map(|confidence| format!("{confidence:.2}")).unwrap_or_default(),
             if item.status == LegStatus::Ok { String::new() } else { item.status.as_str().to_owned() },
+            if left_out.contains(&number) { "no room".to_owned() } else { String::new() },
             item.text.trim().to_owned(),
         ]);
     }
@@ -114,7 +117,11 @@ mod tests {
         };
         let expected = "time             modality  model    confidence  evidence\n\
                         00:00.0-00:11.0  audio     whisper        0.94  And so.";
-        assert_eq!(evidence_table(&[heard], &["talk.mp3".into()]).render(None), expected);
+        let titles = ["talk.mp3".to_owned()];
+        assert_eq!(evidence_table(std::slice::from_ref(&heard), &[], &titles).render(None), expected);
+        let expected = "time             modality  model    confidence  model read it  evidence\n\
+                        00:00.0-00:11.0  audio     whisper        0.94  no room        And so.";
+        assert_eq!(evidence_table(&[heard], &[0], &titles).render(None), expected);
     }
 
     #[test]

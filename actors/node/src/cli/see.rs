@@ -88,7 +88,7 @@ async fn see(bus: &Bus, args: &SeeArgs, is_json: bool) -> anyhow::Result<()> {
     }
     let began = Instant::now();
     let reply = bus.call(&target, &request, call).await;
-    let SeeReply { results } = reply.map_err(|fault| media::name_files(fault, &args.files, &["images[#]"]))?;
+    let SeeReply { results, .. } = reply.map_err(|fault| media::name_files(fault, &args.files, &["images[#]"]))?;
     for (source, seen) in args.files.iter().zip(&results) {
         output::line(format!("{}  {} × {}", format::harmless(&source.title()), seen.width, seen.height))?;
         output::line(findings(seen, output::width()))?;

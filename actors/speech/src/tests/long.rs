@@ -36,8 +36,15 @@ fn no_word_is_lost_at_a_cut_and_times_are_of_the_whole_sound() {
 fn segments_come_before_the_end_of_the_work() {
     let (samples, _) = repeated(9);
     let (pool, cores, sound) = (pool(), Cores::new(1), Condensed::whole(samples));
-    let task =
-        Task { sound: &sound, wish: Wish::default(), limits: &LIMITS, pool: &pool, cores: &cores, is_due: &|| false };
+    let task = Task {
+        sound: &sound,
+        wish: Wish::default(),
+        limits: &LIMITS,
+        pool: &pool,
+        cores: &cores,
+        is_due: &|| false,
+        is_patient: false,
+    };
     let (first, began, mut emitted) = (Cell::new(None), Instant::now(), 0);
     let transcript = crate::transcribe::transcribe(&task, &mut |_| {
         emitted += 1;

@@ -64,7 +64,7 @@ pub(crate) fn transcribe_until(
 ) -> Result<Transcript, Stop> {
     // One thread: with more, ggml's spin while other tests and builds want the cores.
     let (cores, mut segments) = (Cores::new(1), Vec::new());
-    let task = Task { sound, wish, limits: &LIMITS, pool, cores: &cores, is_due };
+    let task = Task { sound, wish, limits: &LIMITS, pool, cores: &cores, is_due, is_patient: false };
     let transcript = crate::transcribe::transcribe(&task, &mut |segment| segments.push(segment.clone()))?;
     assert_eq!(transcript.segments, segments, "every segment is emitted once, in order");
     Ok(transcript)

@@ -39,14 +39,14 @@ function nameOf({ who, instance }) {
   return (several && instance) || who || 'the bus';
 }
 
-function words({ what, count: number }) {
+function words({ what, count: number, fault }) {
   switch (what) {
     case 'ready': return 'serves';
     case 'down': return 'went down';
     case 'restarting': return 'is started again';
     case 'failed': return 'failed, and is not started again';
     case 'draining': return 'takes nothing new';
-    case 'faults': return `answered ${count(number, 'work')} with a fault`;
+    case 'faults': return `answered ${count(number, 'work')} with ${theFault(number, fault)}`;
     case 'silent': return 'was not heard for some seconds';
     case 'node_here': return 'is here';
     case 'node_silent': return 'was not heard for some seconds';
@@ -54,6 +54,12 @@ function words({ what, count: number }) {
     case 'bus_back': return 'is back';
     default: return what;
   }
+}
+
+/** Of several only the last one's kind is known. */
+function theFault(number, fault) {
+  if (!fault) return 'a fault';
+  return number > 1 ? `a fault, the last ${fault}` : `the fault ${fault}`;
 }
 
 function reason({ what, reason, retry_after_ms: retry }) {
