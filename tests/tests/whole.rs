@@ -28,6 +28,7 @@ mod http_seeing;
 mod http_tools;
 mod instances;
 mod jobs;
+mod jobs_waiting;
 mod joined;
 mod one_answer;
 mod outage;

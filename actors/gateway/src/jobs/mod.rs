@@ -93,13 +93,7 @@ impl Jobs {
         if !self.config.enabled {
             return;
         }
-        let (keep, callbacks) = loop {
-            match self.callbacks().await {
-                Ok(workers) => break workers,
-                Err(fault) => tracing::debug!(%fault, "no jobs yet"),
-            }
-            tokio::time::sleep(AGAIN).await;
-        };
+        let (keep, callbacks) = persistently(|| self.callbacks()).await;
         let runner = Runner::new(self.bus.clone(), self.config.clone(), keep.clone(), present);
         let callbacks = Callbacks::new(self.config.clone(), keep.clone(), outbound).work(callbacks);
         tokio::join!(self.work_on_lines(runner, keep), callbacks);
@@ -143,5 +137,16 @@ impl Jobs {
                 }
             }
         }
+    }
+}
+
+/// What comes of this once it succeeds: while the bus keeps nothing, it is tried again.
+async fn persistently<T, F: Future<Output = Result<T, Fault>>>(attempt: impl Fn() -> F) -> T {
+    loop {
+        match attempt().await {
+            Ok(outcome) => return outcome,
+            Err(fault) => tracing::debug!(%fault, "no jobs yet"),
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -10,7 +10,7 @@ use super::keep::Keep;
 use super::line::Line;
 use super::order::{Order, needs};
 use super::record::{End, Record, Status, now};
-use super::{AGAIN, JobsConfig, crew};
+use super::{JobsConfig, crew, persistently};
 use crate::present::Present;
 
 /// A worker that says nothing for so long is taken for dead, and its job goes to another.
@@ -57,13 +57,7 @@ impl Runner {
 
     /// Works on the jobs of a line.
     pub(super) async fn work(self, line: Line) {
-        let worker = loop {
-            match Self::worker(&self.keep, &line).await {
-                Ok(worker) => break worker,
-                Err(fault) => tracing::debug!(%fault, %line, "nobody takes its jobs yet"),
-            }
-            tokio::time::sleep(AGAIN).await;
-        };
+        let worker = persistently(|| Self::worker(&self.keep, &line)).await;
         let at_once = self.config.concurrent;
         crew::work(worker, at_once, |task| self.clone().take(task)).await;
     }
